@@ -1,0 +1,66 @@
+"""Ways of tuning: each is one file in this folder, found by looking; there is no list to edit.
+
+A method is a plain function `(run, settings) -> Weights`, or a dictionary of them where it makes
+several models, decorated with its name, its paper and its settings:
+
+    @method("full", settings=Full)
+    def full(run: Run, settings: Full) -> Weights: ...
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+
+Function = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way of tuning: its name, what it does in one line, its settings and its source."""
+
+    name: str
+    function: Function
+    settings: type[BaseModel]
+    paper: str = ""
+
+    @property
+    def summary(self) -> str:
+        return (self.function.__doc__ or "").strip().splitlines()[0]
+
+    def __call__(self, run: Any, settings: BaseModel) -> Any:
+        return self.function(run, settings)
+
+
+_found: dict[str, Method] = {}
+
+
+def method(
+    name: str, *, settings: type[BaseModel], paper: str = ""
+) -> Callable[[Function], Function]:
+    """Make a function the method `name`."""
+
+    def enter(function: Function) -> Function:
+        assert name not in _found, f"two methods are named {name!r}"
+        _found[name] = Method(name, function, settings, paper)
+        return function
+
+    return enter
+
+
+@cache
+def all_methods() -> dict[str, Method]:
+    """Every method in this folder, by name."""
+    for module in sorted(item.name for item in pkgutil.iter_modules(__path__)):
+        importlib.import_module(f"{__name__}.{module}")
+    return dict(sorted(_found.items()))
+
+
+def method_settings() -> dict[str, type[BaseModel]]:
+    return {name: method.settings for name, method in all_methods().items()}

@@ -1,0 +1,56 @@
+"""`onsa chat`: talk to what a run made."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from onsa.data.encoding import Encoder
+from onsa.data.example import Example
+from onsa.errors import InputError
+from onsa.evaluation import Scorer
+from onsa.models import compute_dtype, device, load_model, load_tokenizer
+from onsa.weights import Weights
+
+
+def converse(run: Path, system: str, max_new_tokens: int) -> None:
+    """Read lines from standard input and print the model's replies, until an empty line."""
+    scorer = load_scorer(run)
+    messages = [{"role": "system", "content": system}] if system else []
+    for line in _lines():
+        messages.append({"role": "user", "content": line})
+        reply = reply_to(scorer, messages, max_new_tokens)
+        messages.append({"role": "assistant", "content": reply})
+        print(reply, flush=True)
+
+
+def load_scorer(run: Path) -> Scorer:
+    """The run's tuned model, ready to reply."""
+    folder = run / "model"
+    if not (folder / "config.json").is_file():
+        several = sorted(path.parent.name for path in folder.glob("*/config.json"))
+        raise InputError(
+            f"holds several models ({', '.join(several)})" if several else "holds no finished model",
+            where=folder,
+            way_out="name one of them" if several else "finish the run with 'onsa tune'",
+        )
+    model = load_model(Weights(folder), compute_dtype("auto")).to(device()).eval()
+    return Scorer(model, Encoder(load_tokenizer(folder), max_length=2**20), batch_size=1)
+
+
+def reply_to(scorer: Scorer, messages: list[dict[str, str]], max_new_tokens: int) -> str:
+    example = Example((*messages, {"role": "assistant", "content": ""}))
+    return scorer.reply([example], max_new_tokens, lambda n: None)[0]
+
+
+def _lines() -> Iterator[str]:
+    prompt = "you> " if sys.stdin.isatty() else ""
+    while True:
+        try:
+            line = input(prompt).strip()
+        except EOFError:
+            return
+        if not line:
+            return
+        yield line

@@ -1,0 +1,250 @@
+"""The command line. Each command calls one module; heavy imports happen inside the commands."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from onsa import __version__
+from onsa.errors import InputError
+
+app = typer.Typer(
+    help="onsa (音叉): tune one pre-trained model for several tasks without losing any of them.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipeFile = Annotated[Path, typer.Argument(help="A YAML recipe.", metavar="RECIPE")]
+RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="key=value pairs put over the recipe.", metavar="KEY=VALUE")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+def main() -> None:
+    """Run the command line: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
+    from click.exceptions import Abort, ClickException
+
+    try:
+        code = app(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except InputError as fault:
+        _end(str(fault), 2)
+    except (KeyboardInterrupt, Abort):
+        _end("stopped; finished steps are kept, start the same command again to go on", 130)
+    except ClickException as fault:
+        fault.show()
+        sys.exit(fault.exit_code)
+    except BrokenPipeError:  # `onsa tasks | head`
+        sys.stderr.close()
+        sys.exit(0)
+    except OSError as fault:
+        where = f"{fault.filename}: " if fault.filename else ""
+        _end(f"{where}{fault.strerror or fault}; mend that and start the same command again", 2)
+
+
+def _end(line: str, code: int) -> None:
+    print(f"onsa: {line}", file=sys.stderr)
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        print(f"onsa {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def init(
+    files: Annotated[list[Path], typer.Argument(help="Data files, one task each.", metavar="FILE…")],
+    model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "",
+    output: Annotated[Path, typer.Option(help="The recipe to write.")] = Path("recipe.yaml"),
+) -> None:
+    """Write a commented recipe from data files.
+
+    Example: `onsa init maths.jsonl logic.jsonl --model ./smollm2`
+    """
+    from onsa.init import write_recipe
+
+    print(write_recipe(files, model, output))
+
+
+@app.command()
+def check(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Show what a recipe would do, without training: rows, trained tokens, memory, time.
+
+    Example: `onsa check recipe.yaml`
+    """
+    from onsa.check import check_recipe, show
+
+    facts = check_recipe(recipe, overrides or [])
+    _print_json(facts) if as_json else show(facts)
+
+
+@app.command()
+def tune(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tune a model by a recipe, and write its report.
+
+    Example: `onsa tune recipe.yaml core_share=0.02 learning_rate=2e-4`
+    """
+    from onsa.progress import Progress
+    from onsa.tune import carry_out, read_recipe
+
+    read = read_recipe(recipe, overrides or [])
+    run = carry_out(read, recipe.resolve().parent, Progress(quiet), _command())
+    _finish(run.folder, as_json)
+
+
+@app.command()
+def add(
+    run: RunFolder,
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    replay: Annotated[float, typer.Option(help="Share of the earlier tasks' rows to mix in.")] = 0.0,
+    compare: Annotated[bool, typer.Option(help="Also train plainly, nothing held.")] = True,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Teach a finished run one more task, with the cores of its earlier tasks held.
+
+    Example: `onsa add runs/first more.yaml --replay 0.02`
+    """
+    from onsa.add import add_tasks
+    from onsa.progress import Progress
+
+    add_tasks(run, recipe, overrides or [], replay, compare, Progress(quiet), _command())
+    _finish(run, as_json)
+
+
+@app.command()
+def report(run: RunFolder, as_json: AsJson = False) -> None:
+    """Show where a run's report is, made anew from its figures.
+
+    Example: `onsa report runs/first`
+    """
+    from onsa.report.write import rewrite_report
+
+    rewrite_report(run)
+    _finish(run, as_json)
+
+
+@app.command()
+def methods(as_json: AsJson = False) -> None:
+    """List the ways of tuning and their settings.
+
+    Example: `onsa methods`
+    """
+    from onsa.methods import all_methods
+
+    _list([(m.name, m.summary, m.paper, m.settings) for m in all_methods().values()], as_json)
+
+
+@app.command()
+def tasks(as_json: AsJson = False) -> None:
+    """List the kinds of task and their settings.
+
+    Example: `onsa tasks`
+    """
+    from onsa.tasks import all_kinds
+
+    _list([(k.name, k.summary, "", k.settings) for k in all_kinds().values()], as_json)
+
+
+@app.command()
+def chat(
+    run: RunFolder,
+    system: Annotated[str, typer.Option(help="A system message.")] = "",
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply.")] = 256,
+) -> None:
+    """Talk to the tuned model, a line each; an empty line ends.
+
+    Example: `onsa chat runs/first`
+    """
+    from onsa.chat import converse
+
+    converse(run, system, max_new_tokens)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Tune a real small model for real tasks, with CPI-FT and what it is compared with.
+
+    Example: `onsa demo`
+    """
+    from onsa.demo import run_demo
+    from onsa.progress import Progress
+
+    run_demo(output, seed, Progress(quiet), _command())
+    _finish(output, as_json)
+
+
+def _finish(folder: Path, as_json: bool) -> None:
+    """The figures for a program, or for a person the verdict and where to look."""
+    from onsa.files import read_json
+    from onsa.report.write import verdict
+
+    facts = read_json(folder / "report.json")
+    if as_json:
+        _print_json(facts)
+        return
+    print(verdict(facts))
+    print(f"\nmodel   {folder / 'model'}\nreport  {folder / 'report.html'}")
+
+
+def _list(rows: list[tuple[str, str, str, Any]], as_json: bool) -> None:
+    entries = [
+        {"name": name, "summary": summary, "paper": paper, "settings": _settings(settings)}
+        for name, summary, paper, settings in rows
+    ]
+    if as_json:
+        _print_json(entries)
+        return
+    for entry in entries:
+        paper = f" ({entry['paper']})" if entry["paper"] else ""
+        print(f"{entry['name']}{paper}\n    {entry['summary']}")
+        for key, value in entry["settings"].items():
+            print(f"      {key}: {value['default']}  {value['description']}".rstrip())
+
+
+def _settings(settings: Any) -> dict[str, dict[str, Any]]:
+    return {
+        key: {
+            "default": None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
+            "description": field.description or "",
+        }
+        for key, field in settings.model_fields.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | dict) else None
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, ensure_ascii=False, indent=1))
+
+
+def _command() -> str:
+    return shlex.join(["onsa", *sys.argv[1:]])

@@ -1,0 +1,25 @@
+"""Dividing a number of trained tokens among tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from onsa.data.encoding import Encoder
+
+if TYPE_CHECKING:
+    from onsa.tasks import Task
+
+
+def divide_tokens(
+    tokens: int | None, tasks: Sequence[Task], encoder: Encoder
+) -> dict[str, int | None]:
+    """Each task's part of `tokens`, in proportion to what one weighted epoch of it trains."""
+    if tokens is None:
+        return {task.name: None for task in tasks}
+    sizes = {
+        task.name: task.weight * sum(encoder.encode(row).trained_tokens for row in task.train)
+        for task in tasks
+    }
+    whole = sum(sizes.values())
+    return {name: max(1, round(tokens * size / whole)) for name, size in sizes.items()}

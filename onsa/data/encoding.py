@@ -1,0 +1,144 @@
+"""From conversations to ids and labels: only replies are trained, their end token with them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from onsa.data.example import Example
+from onsa.errors import InputError
+from onsa.files import digest_of_json
+
+UNTRAINED = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Token ids of one example; `labels` equal the ids where trained, elsewhere `UNTRAINED`."""
+
+    ids: list[int]
+    labels: list[int]
+    lost_tokens: int = 0  # reply tokens that the length limit cut off
+
+    @cached_property
+    def trained_tokens(self) -> int:
+        # The first token is never predicted, so it never counts.
+        return sum(label != UNTRAINED for label in self.labels[1:])
+
+
+class Encoder:
+    """A tokenizer with its chat template and a length limit; equal digests encode equally."""
+
+    def __init__(self, tokenizer: Any, max_length: int) -> None:
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+        self.digest = digest_of_json([vocabulary, tokenizer.chat_template, max_length])
+        self._known: dict[int, tuple[Example, Encoded]] = {}  # holds the example: ids are reused
+
+    def encode(self, example: Example) -> Encoded:
+        if id(example) not in self._known:
+            self._known[id(example)] = example, encode(example, self.tokenizer, self.max_length)
+        return self._known[id(example)][1]
+
+    def encode_prompt(self, example: Example) -> list[int]:
+        """Ids of everything before the reply, ready for generation."""
+        text = render(example.prompt, self.tokenizer, generation=True)
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
+    """Ids and labels of a conversation, every reply in it trained up to and with its end token.
+
+    Raises:
+        InputError: nothing is left to train on, or the template ends no reply with an end token.
+    """
+    text = render(example.messages, tokenizer)
+    spans = _reply_spans(example, tokenizer, text)
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
+    labels = _labels(ids, offsets, spans)
+    _check_end(example, ids, labels, tokenizer)
+    kept = labels[:max_length]
+    lost = sum(label != UNTRAINED for label in labels[max_length:])
+    # The first token is never predicted, so it never counts as trained.
+    if all(label == UNTRAINED for label in kept[1:]):
+        raise InputError(
+            f"no reply token is left to train on within max_length {max_length}",
+            where=example.source,
+            way_out=f"raise max_length (the example has {len(ids)} tokens) or shorten its prompt",
+        )
+    return Encoded(ids[:max_length], kept, lost)
+
+
+def render(
+    messages: Sequence[dict[str, str]], tokenizer: Any, generation: bool = False
+) -> str:
+    """The conversation as text by the tokenizer's own chat template."""
+    try:
+        text = tokenizer.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=generation
+        )
+    except Exception as fault:  # templates raise their own errors, and jinja's
+        raise InputError(
+            f"the chat template refuses the conversation ({' '.join(str(fault).split())[:160]})",
+            way_out="check the order of its roles",
+        ) from None
+    assert isinstance(text, str)
+    return text
+
+
+def _reply_spans(example: Example, tokenizer: Any, text: str) -> list[tuple[int, int]]:
+    """The places (start, end) of all replies in the rendered text."""
+    spans = []
+    for number, message in enumerate(example.messages):
+        if message["role"] != "assistant":
+            continue
+        before = render(example.messages[:number], tokenizer, generation=True)
+        through = render(example.messages[: number + 1], tokenizer).rstrip()
+        if not (text.startswith(through) and through.startswith(before.rstrip())):
+            raise InputError(
+                "the chat template does not render a conversation turn by turn",
+                where=example.source,
+                way_out="give a template whose text only grows, with 'chat_template:'",
+            )
+        # A prompt may end in spaces that the template drops before a reply.
+        start = len(before) if through.startswith(before) else len(before.rstrip())
+        spans.append((start, len(through)))
+    return spans
+
+
+def _labels(
+    ids: list[int], offsets: list[tuple[int, int]], spans: list[tuple[int, int]]
+) -> list[int]:
+    labels = [UNTRAINED] * len(ids)
+    place = 0
+    for start, end in spans:
+        while place < len(ids) and offsets[place][0] < start:
+            place += 1
+        while place < len(ids) and offsets[place][1] <= end and offsets[place][0] < end:
+            labels[place] = ids[place]
+            place += 1
+    return labels
+
+
+def _check_end(example: Example, ids: list[int], labels: list[int], tokenizer: Any) -> None:
+    """The last trained token must end the reply, or generation would never stop."""
+    last = next((label for label in reversed(labels) if label != UNTRAINED), None)
+    if last is not None and last not in end_tokens(tokenizer):
+        raise InputError(
+            f"a reply ends in {tokenizer.decode([last])!r}, not in the end token "
+            f"{tokenizer.eos_token!r}: the tuned model would never stop",
+            where=example.source,
+            way_out="use a chat template that ends each reply with it, or 'chat_template: plain'",
+        )
+
+
+def end_tokens(tokenizer: Any) -> set[int]:
+    """Ids that end a reply: the tokenizer's own, and the turn marks that chat templates use."""
+    marks = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>", "</s>")
+    vocabulary = tokenizer.get_vocab()
+    return {tokenizer.eos_token_id} | {vocabulary[mark] for mark in marks if mark in vocabulary}

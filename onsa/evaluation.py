@@ -1,0 +1,173 @@
+"""Scores of one set of weights on the tasks' held-out examples.
+
+Generation is greedy, batched and left-padded, the longest prompts first, so that what does not fit
+in memory fails at once. The arithmetic is that of the training's precision.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from onsa.data.encoding import UNTRAINED, Encoder, end_tokens
+from onsa.data.example import Example
+from onsa.losses import token_losses
+from onsa.models import compute_dtype, device, load_model
+from onsa.recipe import Training
+from onsa.weights import Weights
+
+if TYPE_CHECKING:
+    from onsa.progress import Advance
+    from onsa.run import Step
+    from onsa.tasks import Task
+
+
+def score(
+    step: Step,
+    *,
+    weights: Weights,
+    tasks: Sequence[Task],
+    encoder: Encoder,
+    training: Training,
+    rows: int | None = None,
+    losses: bool = False,
+    loss_rows: int | None = None,
+) -> dict[str, Any]:
+    """Score `weights` on the first `rows` evaluation examples of each task.
+
+    Returns, for each task: `scores` and `replies` by example (tasks that are scored by their loss
+    have the loss of each example as score), and with `losses` the mean held-out `loss` per reply
+    token over the first `loss_rows` examples.
+    """
+    model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
+    scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
+    total = sum(len(task.evaluation[:rows]) for task in tasks)
+    started = time.monotonic()
+    with step.progress.track(step.name, total, "examples") as advance:
+        found = {task.name: scorer.score(task, task.evaluation[:rows], advance) for task in tasks}
+    if losses:
+        for task in tasks:
+            known = found[task.name]["scores"] if task.mode == "loss" else None
+            per_row = known or scorer.losses(task.evaluation[: loss_rows or rows])
+            found[task.name]["loss"] = math.fsum(per_row) / len(per_row)
+    step.note(scoring_seconds=round(time.monotonic() - started, 2))
+    return found
+
+
+class Scorer:
+    """A loaded model that replies, chooses, or tells its loss, in batches."""
+
+    def __init__(self, model: Any, encoder: Encoder, batch_size: int) -> None:
+        self.model = model
+        self.encoder = encoder
+        self.tokenizer = encoder.tokenizer
+        self.batch_size = batch_size
+
+    def score(self, task: Task, examples: Sequence[Example], advance: Advance) -> dict[str, Any]:
+        """Scores and replies of the examples, in their order."""
+        if task.mode == "loss":
+            losses = self.losses(examples, advance)
+            return {"scores": losses, "replies": [""] * len(losses)}
+        answer = self.choose if task.mode == "choose" else self.reply
+        replies = answer(examples, task.max_new_tokens, advance)
+        pairs = zip(replies, examples, strict=True)
+        return {"scores": [task.score(reply, row) for reply, row in pairs], "replies": replies}
+
+    @torch.inference_mode()
+    def reply(
+        self, examples: Sequence[Example], max_new_tokens: int, advance: Advance
+    ) -> list[str]:
+        """Greedy replies."""
+        prompts = [self.encoder.encode_prompt(example) for example in examples]
+        replies = [""] * len(prompts)
+        for batch in self._batches([len(prompt) for prompt in prompts]):
+            inputs = self._left_padded([prompts[row] for row in batch])
+            made = self.model.generate(
+                **inputs,
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                num_beams=1,
+                eos_token_id=sorted(end_tokens(self.tokenizer)),
+                pad_token_id=self.tokenizer.pad_token_id,
+            )[:, inputs["input_ids"].shape[1] :]
+            texts = self.tokenizer.batch_decode(made, skip_special_tokens=True)
+            for row, text in zip(batch, texts, strict=True):
+                replies[row] = text.strip()
+            advance(len(batch))
+        return replies
+
+    def choose(
+        self, examples: Sequence[Example], max_new_tokens: int, advance: Advance
+    ) -> list[str]:
+        """The likeliest of each example's choices as the reply, by mean loss of its tokens."""
+        candidates = [
+            (row, choice)
+            for row, example in enumerate(examples)
+            for choice in example.extra["choices"]
+        ]
+        rendered = [_with_reply(examples[row], choice) for row, choice in candidates]
+        losses = self.losses(rendered)
+        best = [(math.inf, "")] * len(examples)
+        for (row, choice), loss in zip(candidates, losses, strict=True):
+            best[row] = min(best[row], (loss, choice))
+        advance(len(examples))
+        return [choice for _, choice in best]
+
+    @torch.inference_mode()
+    def losses(
+        self, examples: Sequence[Example], advance: Advance = lambda n: None
+    ) -> list[float]:
+        """The mean loss per reply token of each example."""
+        encoded = [self.encoder.encode(example) for example in examples]
+        losses = [0.0] * len(encoded)
+        for batch in self._batches([len(row.ids) for row in encoded]):
+            width = max(len(encoded[row].ids) for row in batch)
+            ids = torch.full((len(batch), width), self.tokenizer.pad_token_id)
+            labels = torch.full((len(batch), width), UNTRAINED)
+            for at, row in enumerate(batch):
+                ids[at, : len(encoded[row].ids)] = torch.tensor(encoded[row].ids)
+                labels[at, : len(encoded[row].labels)] = torch.tensor(encoded[row].labels)
+            for row, loss in zip(batch, self._row_losses(ids, labels), strict=True):
+                losses[row] = loss
+            advance(len(batch))
+        return losses
+
+    def _row_losses(self, ids: torch.Tensor, labels: torch.Tensor) -> list[float]:
+        place = self.model.device
+        inputs = {
+            "input_ids": ids.to(place),
+            # Right padding: what follows a token never reaches it, so no mask is needed, but
+            # models with absolute positions or sliding windows expect one.
+            "attention_mask": torch.ones_like(ids, device=place),
+            "labels": labels.to(place),
+            "task": torch.arange(len(ids), device=place),
+        }
+        losses, owners = token_losses(self.model, inputs)
+        rows = [losses[owners == row] for row in range(len(ids))]
+        return [float(row.float().mean()) for row in rows]
+
+    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
+        """Row numbers in batches of similar length, the longest first."""
+        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+        for at in range(0, len(order), self.batch_size):
+            yield order[at : at + self.batch_size]
+
+    def _left_padded(self, prompts: list[list[int]]) -> dict[str, torch.Tensor]:
+        width = max(map(len, prompts))
+        pad = self.tokenizer.pad_token_id
+        ids = [[pad] * (width - len(prompt)) + prompt for prompt in prompts]
+        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+        place = self.model.device
+        return {
+            "input_ids": torch.tensor(ids, device=place),
+            "attention_mask": torch.tensor(mask, device=place),
+        }
+
+
+def _with_reply(example: Example, reply: str) -> Example:
+    message = {**example.messages[-1], "content": reply}
+    return Example((*example.prompt, message), example.extra, example.source)

@@ -1,0 +1,30 @@
+"""The loss of trained tokens, for training and for scoring alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from onsa.data.encoding import UNTRAINED
+
+
+def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of every trained token of a batch, and the number of the task it belongs to.
+
+    Logits are computed only at positions that predict a trained token in some row: with long
+    prompts and short replies the vocabulary's matrix is the larger part of a small model's work.
+    """
+    inputs = dict(inputs)
+    labels, owners = inputs.pop("labels"), inputs.pop("task")
+    targets = labels[:, 1:]
+    columns = (targets != UNTRAINED).any(dim=0).nonzero().squeeze(1)
+    logits = model(**inputs, logits_to_keep=columns, use_cache=False).logits
+    targets = targets[:, columns]
+    if logits.shape[1] != targets.shape[1]:  # the architecture ignores logits_to_keep
+        logits = logits[:, columns]
+    trained = targets != UNTRAINED
+    losses = torch.nn.functional.cross_entropy(
+        logits[trained].float(), targets[trained], reduction="none"
+    )
+    return losses, owners[:, None].expand_as(targets)[trained]

@@ -1,0 +1,218 @@
+"""Models and tokenizers as Hugging Face folders: checked, loaded, mapped to blocks and roles."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# transformers reads this once, at import: no usage data leave the machine.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import torch
+
+from onsa.errors import InputError
+from onsa.weights import Weights
+
+if TYPE_CHECKING:
+    from onsa.run import Step
+
+PLAIN_TEMPLATE = (
+    "{% for message in messages %}{{ message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
+)
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
+    "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
+    "generation_config.json",
+)  # fmt: skip
+
+ROLES = (  # the first that matches wins: `input_layernorm`, `self_attn.q_norm` are norms
+    ("norm", re.compile(r"norm|(^|\.)ln_|layernorm")),
+    ("attention", re.compile(r"attn|attention")),
+    ("mlp", re.compile(r"mlp|ffn|feed_forward|fc\d|experts|intermediate")),
+    ("head", re.compile(r"lm_head|embed_out|score|classifier")),
+    ("embedding", re.compile(r"embed|wte|wpe")),
+)
+BLOCK = re.compile(r"\.(?:layers|h|blocks|layer|block)\.(\d+)\.")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a parameter sits: its block (`3`, or `embedding`, `head`, `norm`) and its role."""
+
+    block: str
+    role: str
+
+
+def place_of(name: str) -> Place:
+    """The place of the parameter `name`, told from the names that architectures use."""
+    role = next((role for role, pattern in ROLES if pattern.search(name)), "other")
+    numbered = BLOCK.search(f".{name}")
+    return Place(numbered.group(1) if numbered else role, role)
+
+
+def find_model(model: str, base_folder: Path) -> Path:
+    """The local folder of a model: a path (from `base_folder` or the current one), or a hub name.
+
+    Raises:
+        InputError: neither a model folder nor to be had from the hub.
+    """
+    for folder in (base_folder / model, Path(model)):
+        if folder.is_dir():
+            if not (folder / "config.json").is_file():
+                raise InputError(
+                    "holds no config.json", where=folder, way_out="give a Hugging Face model folder"
+                )
+            return folder
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise InputError(
+            "there is no such model folder", where=model, way_out="check the path after 'model:'"
+        )
+    return _from_hub(model)
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.h5", "*.msgpack"]))
+    except Exception as fault:  # the hub's client raises a dozen kinds, offline ones among them
+        raise InputError(
+            f"is not a folder here and the hub gave none ({type(fault).__name__})",
+            where=name,
+            way_out="check the name and the network, or give a local folder",
+        ) from None
+
+
+def load_tokenizer(folder: Path, chat_template: str | None = None) -> Any:
+    """The folder's tokenizer with a chat template, an end token and a padding token.
+
+    `chat_template` is the text of a template that replaces the folder's own.
+
+    Raises:
+        InputError: no tokenizer, no chat template, or no end token.
+    """
+    from transformers import AutoTokenizer
+
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-2]):
+        raise InputError("holds no tokenizer", where=folder, way_out="copy the model's own there")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except Exception as fault:  # broken files raise anything from KeyError to a Rust panic
+        raise InputError(
+            f"its tokenizer cannot be read ({type(fault).__name__}: {fault})",
+            where=folder,
+            way_out="copy the model's own tokenizer files there",
+        ) from None
+    if chat_template:
+        tokenizer.chat_template = chat_template
+    if not tokenizer.chat_template:
+        raise InputError(
+            "its tokenizer has no chat template",
+            where=folder,
+            way_out="add chat_template.jinja, or write 'chat_template: plain' in the recipe",
+        )
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            "its tokenizer has no end token", where=folder, way_out="set eos_token in its config"
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(weights: Weights, dtype: torch.dtype = torch.float32, remote_code: bool = False) -> Any:
+    """The causal language model in a weights folder, with every parameter in `dtype`."""
+    from transformers import AutoModelForCausalLM
+
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            weights.folder,
+            dtype=dtype,
+            trust_remote_code=remote_code,
+            use_safetensors=True,  # never a pickle
+        )
+    except (ValueError, KeyError, OSError, RuntimeError) as fault:
+        raise InputError(
+            f"cannot be loaded ({' '.join(str(fault).split())[:200]})",
+            where=weights.folder,
+            way_out="check that it loads with AutoModelForCausalLM.from_pretrained",
+        ) from None
+
+
+def import_base(step: Step, source: Weights, remote_code: bool) -> Weights:
+    """The base under the names that `save_pretrained` gives its tensors, each tied one once.
+
+    Older checkpoints name tensors otherwise or hold tied ones twice; all arithmetic goes by name.
+    """
+    model = load_model(source, _stored_dtype(source), remote_code)
+    model.save_pretrained(step.folder / "base")
+    step.note(renamed=sorted(set(source.names) - set(Weights(step.folder / "base").names))[:20])
+    return Weights(step.folder / "base")
+
+
+def needs_import(source: Weights, remote_code: bool) -> bool:
+    """Whether the checkpoint's tensors are not named as `save_pretrained` would name them."""
+    return set(source.names) != set(_expected_names(source.folder, remote_code))
+
+
+def _expected_names(folder: Path, remote_code: bool) -> list[str]:
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=remote_code)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
+    except Exception as fault:
+        raise InputError(
+            f"its config.json cannot be used ({' '.join(str(fault).split())[:200]})",
+            where=folder,
+            way_out="it must be a causal language model that transformers knows",
+        ) from None
+    # named_parameters gives a tied tensor once, under its first name; buffers come untied.
+    persistent = [name for name, _ in model.named_parameters()]
+    return persistent + [name for name, _ in model.named_buffers() if name in model.state_dict()]
+
+
+def check_vocabulary(tokenizer: Any, model_folder: Path) -> None:
+    """Refuse a tokenizer that makes ids which the model's embedding does not have."""
+    from transformers import AutoConfig
+
+    rows = AutoConfig.from_pretrained(model_folder).get_text_config().vocab_size
+    if len(tokenizer) > rows:
+        raise InputError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model's embedding only {rows} rows",
+            where=model_folder,
+            way_out="use the tokenizer that belongs to the model",
+        )
+
+
+def copy_companions(source: Path, target: Path) -> None:
+    """Copy config and tokenizer files, so that `target` is a whole Hugging Face folder."""
+    for name in ("config.json", *TOKENIZER_FILES):
+        if (source / name).is_file() and not (target / name).exists():
+            shutil.copyfile(source / name, target / name)
+
+
+def compute_dtype(precision: str) -> torch.dtype:
+    """The dtype of the arithmetic: bfloat16 where the hardware has instructions for it."""
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if torch.cuda.is_available():
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    capable = getattr(torch.cpu, "get_capabilities", dict)()
+    fast = capable.get("avx512_bf16") or capable.get("amx_bf16")
+    return torch.bfloat16 if fast else torch.float32
+
+
+def device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _stored_dtype(weights: Weights) -> torch.dtype:
+    floating = [dtype for dtype in weights.dtypes.values() if dtype.is_floating_point]
+    return max(set(floating), key=floating.count) if floating else torch.float32

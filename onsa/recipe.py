@@ -1,0 +1,320 @@
+"""The recipe: one frozen, validated description of a run.
+
+A recipe is flat: the run's own keys, the training keys of transformers under their own names, and
+the settings of the chosen method stand side by side. Every key must have an effect: an unknown one
+is refused with «did you mean», one that belongs to another method is refused by that method's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from onsa.errors import InputError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_RECIPE_BYTES = 1_000_000
+NAME = re.compile(r"\w[\w.-]{0,59}")
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, no NaN or infinity in numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class TaskRecipe(Settings):
+    """One task: its name, the kind that scores it, its weight, and the keys of that kind."""
+
+    name: str
+    kind: str = "generate"
+    weight: float = Field(1.0, gt=0, description="how often its rows are drawn in mixed training")
+    options: dict[str, Any] = {}
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("must be letters, digits, '-', '_' or '.' (at most 60, no '/')")
+        return name
+
+
+class Training(Settings):
+    """The training keys of transformers, under their own names."""
+
+    learning_rate: float = Field(1e-4, gt=0)
+    num_train_epochs: float = Field(2.0, gt=0)
+    max_steps: int = Field(-1, ge=-1, description="optimizer steps per training; -1: by epochs")
+    per_device_train_batch_size: int = Field(8, ge=1)
+    per_device_eval_batch_size: int = Field(32, ge=1)
+    gradient_accumulation_steps: int = Field(1, ge=1)
+    warmup_ratio: float = Field(0.05, ge=0, lt=1)
+    lr_scheduler_type: Literal[
+        "linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"
+    ] = "linear"
+    weight_decay: float = Field(0.0, ge=0)
+    adam_beta1: float = Field(0.9, ge=0, lt=1)
+    adam_beta2: float = Field(0.999, ge=0, lt=1)
+    adam_epsilon: float = Field(1e-8, gt=0)
+    max_grad_norm: float = Field(1.0, ge=0, description="0: no clipping")
+    max_length: int = Field(1024, ge=8, description="tokens of an example; longer ones are cut")
+    gradient_checkpointing: bool = False
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the arithmetic; the weights themselves stay float32"
+    )
+    save_minutes: float = Field(10.0, ge=0, description="between checkpoints inside one training")
+    save_steps: int | None = Field(None, ge=1, description="checkpoint every so many steps instead")
+
+
+class Baseline(Settings):
+    """What the result is compared with: another method, for the same trained tokens."""
+
+    method: str
+    label: str
+    settings: dict[str, Any] = {}
+
+
+class Recipe(Settings):
+    """A whole run."""
+
+    model: str
+    output: str
+    tasks: Annotated[tuple[TaskRecipe, ...], Field(min_length=1)]
+    method: str = "cpi_ft"
+    settings: dict[str, Any] = {}
+    training: Training = Training()
+    baselines: tuple[Baseline, ...] = ()
+    seed: int = Field(0, ge=0, lt=2**32)
+    stage_rows: int = Field(
+        32, ge=1, description="evaluation rows scored after each stage; the ends get all rows"
+    )
+    overlap_share: float = Field(
+        0.0, ge=0, le=1, description="share of evaluation rows that may also be training rows"
+    )
+    output_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    chat_template: str | None = Field(
+        None, description="a jinja file, or 'plain'; else the tokenizer's own"
+    )
+    trust_remote_code: bool = False
+
+    @field_validator("tasks")
+    @classmethod
+    def _one_name_each(cls, tasks: tuple[TaskRecipe, ...]) -> tuple[TaskRecipe, ...]:
+        seen: set[str] = set()
+        for task in tasks:
+            # casefold: 'Maths' and 'maths' would share a folder on some file systems.
+            if task.name.casefold() in seen:
+                raise ValueError(f"two tasks are named {task.name!r}; give each its own name")
+            seen.add(task.name.casefold())
+        return tasks
+
+
+MethodSettings = Mapping[str, type[BaseModel]]
+RUN_KEYS = frozenset(Recipe.model_fields) - {"settings", "training"}
+TRAINING_KEYS = frozenset(Training.model_fields)
+
+
+def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") -> Recipe:
+    """The validated recipe of a flat mapping; `methods` gives each method's settings class."""
+    raw = _mapping(raw, where)
+    method = raw.get("method", Recipe.model_fields["method"].default)
+    _known_method(method, methods, f"{where}: method")
+    own = set(methods[method].model_fields)
+    for key in raw:
+        if key not in RUN_KEYS | TRAINING_KEYS | own:
+            raise _useless_key(key, method, methods, where)
+    fields = {key: raw[key] for key in raw if key in RUN_KEYS}
+    training = {key: raw[key] for key in raw if key in TRAINING_KEYS}
+    fields["settings"] = {key: raw[key] for key in raw if key in own}
+    fields["training"] = validated(Training, training, where)
+    fields["tasks"] = _task_list(fields.get("tasks"), f"{where}: tasks")
+    fields["baselines"] = _baseline_list(
+        fields.get("baselines", []), methods, f"{where}: baselines"
+    )
+    validated(methods[method], fields["settings"], where)
+    return validated(Recipe, fields, where)
+
+
+def read_raw(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The mapping in a YAML recipe with `key=value` overrides put over it."""
+    try:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise InputError(
+            f"cannot be read ({fault.strerror})", where=path, way_out="check the path"
+        ) from None
+    if len(content) > MAX_RECIPE_BYTES:
+        raise InputError("larger than 1 MB", where=path, way_out="a recipe is a page of YAML")
+    raw = _mapping(load_yaml(content, path), path)
+    for override in overrides:
+        _put_over(raw, override)
+    return raw
+
+
+def validated(model: type[Model], values: Any, where: object) -> Model:
+    """`model(**values)`, with pydantic's report turned into one line."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as report:
+        raise _one_line(report, model, where) from None
+
+
+def load_yaml(content: bytes | str, where: object) -> Any:
+    """Plain YAML: no tags that make objects, no aliases, no key twice."""
+    try:
+        return yaml.load(content, Loader=_StrictLoader)  # a SafeLoader
+    except yaml.YAMLError as fault:
+        mark = getattr(fault, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(fault, "problem", None) or str(fault)
+        raise InputError(
+            f"not readable as YAML{line}: {problem}", where=where, way_out="mend that line"
+        ) from None
+    except (RecursionError, ValueError) as fault:
+        raise InputError(
+            f"not readable as YAML: {type(fault).__name__}", where=where, way_out="simplify it"
+        ) from None
+
+
+class _StrictLoader(yaml.SafeLoader):
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.events.AliasEvent):
+            event = self.peek_event()
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed: write it out", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _mapping(raw: Any, where: object) -> dict[str, Any]:
+    if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
+        raise InputError(
+            "not a mapping of keys to values",
+            where=where,
+            way_out="write 'model: ...', 'tasks: ...', one key a line",
+        )
+    return dict(raw)
+
+
+def _put_over(raw: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(
+            "not of the form key=value", where=override, way_out="for example learning_rate=2e-4"
+        )
+    *path, last = key.split(".")
+    at: Any = raw
+    for depth, word in enumerate(path):
+        at = _inside(at, word, ".".join(path[: depth + 1]), override)
+    if not isinstance(at, dict):
+        raise InputError("cannot be set there", where=override, way_out="name a key of a mapping")
+    at[last] = load_yaml(text, override)
+
+
+def _inside(at: Any, word: str, path: str, override: str) -> Any:
+    """The mapping under `word`; an item of a list is found by its name or label."""
+    if isinstance(at, dict) and word in at:
+        return at[word]
+    if isinstance(at, list):
+        for item in at:
+            if isinstance(item, dict) and word in (item.get("name"), item.get("label")):
+                return item
+    raise InputError(f"there is no {path!r} in the recipe", where=override, way_out="check the key")
+
+
+def _known_method(name: Any, methods: MethodSettings, where: str) -> None:
+    if not isinstance(name, str) or name not in methods:
+        raise InputError(
+            f"unknown method {name!r}", where=where, way_out=did_you_mean(str(name), methods)
+        )
+
+
+def _useless_key(key: str, method: str, methods: MethodSettings, where: object) -> InputError:
+    owners = sorted(name for name, settings in methods.items() if key in settings.model_fields)
+    if owners:
+        return InputError(
+            f"the key {key!r} has no effect with method {method!r}",
+            where=where,
+            way_out=f"remove it, or choose method {' or '.join(owners)}",
+        )
+    known = RUN_KEYS | TRAINING_KEYS | set(methods[method].model_fields)
+    return InputError(f"unknown key {key!r}", where=where, way_out=did_you_mean(key, known))
+
+
+def _task_list(raw: Any, where: str) -> list[dict[str, Any]]:
+    if isinstance(raw, dict):  # tasks: {maths: {...}} reads as well as a list
+        raw = [{"name": name, **_mapping(value, where)} for name, value in raw.items()]
+    if not isinstance(raw, (list, tuple)) or not raw:
+        raise InputError("no tasks", where=where, way_out="list at least one, each with a name")
+    return [_task(item, f"{where}[{number}]") for number, item in enumerate(raw, start=1)]
+
+
+def _task(raw: Any, where: str) -> dict[str, Any]:
+    raw = _mapping(raw, where)
+    if "name" not in raw:
+        raise InputError("a task without a name", where=where, way_out="add 'name: ...'")
+    own = {key: raw.pop(key) for key in ("name", "kind", "weight") if key in raw}
+    return validated(TaskRecipe, {**own, "options": raw}, where).model_dump()
+
+
+def _baseline_list(raw: Any, methods: MethodSettings, where: str) -> list[dict[str, Any]]:
+    if not isinstance(raw, (list, tuple)):
+        raise InputError("not a list", where=where, way_out="write [full] or [] for none")
+    baselines = [_baseline(item, methods, f"{where}[{n}]") for n, item in enumerate(raw, start=1)]
+    labels = [baseline["label"] for baseline in baselines]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(
+                f"two are labelled {label!r}", where=where, way_out="give one 'label: ...'"
+            )
+    return baselines
+
+
+def _baseline(raw: Any, methods: MethodSettings, where: str) -> dict[str, Any]:
+    raw = {"method": raw} if isinstance(raw, str) else _mapping(raw, where)
+    method = raw.pop("method", None)
+    _known_method(method, methods, where)
+    label = raw.pop("label", method)
+    for key in raw:
+        if key not in methods[method].model_fields:
+            raise _useless_key(key, method, methods, where)
+    validated(methods[method], raw, where)
+    if not isinstance(label, str) or not NAME.fullmatch(label):
+        raise InputError(f"not a plain label: {label!r}", where=where, way_out="use letters")
+    return {"method": method, "label": label, "settings": raw}
+
+
+def _one_line(report: ValidationError, model: type[BaseModel], where: object) -> InputError:
+    faults = report.errors(include_url=False)
+    fault = faults[0]
+    path = ".".join(str(part) for part in fault["loc"])
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    place = f"{where}: {path}" if path else where
+    if fault["type"] == "extra_forbidden":
+        return InputError(
+            f"unknown key {path!r}{more}",
+            where=where,
+            way_out=did_you_mean(path, model.model_fields),
+        )
+    if fault["type"] == "missing":
+        return InputError(f"missing{more}", where=place, way_out=f"add '{path}: ...'")
+    message = fault["msg"].removeprefix("Value error, ")
+    given = f", not {fault['input']!r}"[:80] if "Value error" not in fault["msg"] else ""
+    return InputError(f"{message}{given}{more}", where=place, way_out="mend the value")

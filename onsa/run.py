@@ -1,0 +1,293 @@
+"""The folder of a run and its memory.
+
+`run.step(name, function, **inputs)` calls the function once: its result is kept under the digest of
+what it was made from, and the same step with the same inputs is read back, not run again. So a
+killed run goes on where it was, and a changed setting repeats only what depends on it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pydantic
+
+from onsa import __version__
+from onsa.errors import InputError
+from onsa.files import digest_of_json, publish_folder, read_json, write_json
+from onsa.masks import ParameterMask
+from onsa.progress import Progress, clock
+from onsa.weights import Weights
+
+if TYPE_CHECKING:
+    from onsa.data.encoding import Encoder
+    from onsa.recipe import Recipe
+    from onsa.tasks import Task
+
+Result = TypeVar("Result")
+MASK_FILE = "mask.safetensors"
+
+
+class Step:
+    """The folder a step writes to, and its notebook. A killed step finds its folder again."""
+
+    def __init__(self, name: str, folder: Path, run: Run) -> None:
+        self.name = name
+        self.folder = folder
+        self.run = run
+        self.progress = run.progress
+        self.facts: dict[str, Any] = {}
+
+    def note(self, **facts: Any) -> None:
+        """Keep JSON facts about how the result came about, for the report."""
+        self.facts.update(facts)
+
+
+@dataclasses.dataclass(frozen=True)
+class StepRecord:
+    """A finished step, as the report reads it."""
+
+    name: str
+    digest: str
+    folder: Path
+    facts: dict[str, Any]
+    seconds: float
+    reused: bool
+    path: str  # the way of tuning it belongs to: the method's name, or a baseline's label
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Weights on the way of a method, whose scores show how each task fares."""
+
+    path: str
+    label: str
+    weights: Weights
+
+
+class Run:
+    """A run's folder, its base model, its tasks, and what its steps gave.
+
+    The attributes without a value are set by whoever opens the run (`onsa.prepare`).
+    """
+
+    recipe: Recipe
+    base: Weights
+    companions: Path  # the folder with the base's config and tokenizer files
+    encoder: Encoder
+    tasks: list[Task]
+
+    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
+        self.folder = folder
+        self.progress = progress or Progress(quiet=True)
+        self.path = ""
+        self.history: list[StepRecord] = []
+        self.stages: list[Stage] = []
+        self.findings: dict[str, Any] = {}
+        self.notes: list[str] = []
+        self._made_by: dict[int, tuple[Any, str]] = {}
+        self._lock = _lock(folder)
+
+    def __truediv__(self, name: str) -> Path:
+        return self.folder / name
+
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
+    @property
+    def training_inputs(self) -> dict[str, Any]:
+        """What every training of this run has in common."""
+        return {
+            "encoder": self.encoder,
+            "training": self.recipe.training,
+            "seed": self.recipe.seed,
+        }
+
+    def stage(self, label: str, weights: Weights) -> None:
+        """Mark weights on the way, to be scored on all tasks."""
+        self.stages.append(Stage(self.path, label, weights))
+
+    def find(self, **sections: Any) -> None:
+        """Keep findings of the method for the report, by the names of its sections."""
+        self.findings.update(sections)
+
+    def warn(self, note: str) -> None:
+        """Say something that a person should know, now and in the report."""
+        if note not in self.notes:
+            self.notes.append(note)
+            self.progress.say(f"note: {note}")
+
+    def trained_tokens(self, path: str) -> int:
+        """Reply tokens that the trainings of one way of tuning saw."""
+        return sum(r.facts.get("trained_tokens", 0) for r in self.history if r.path == path)
+
+    def step(self, name: str, function: Callable[..., Result], **inputs: Any) -> Result:
+        """The result of `function(step, **inputs)`, from the run's memory where it is known.
+
+        Results are `Weights` written below `step.folder`, a `ParameterMask`, or plain JSON, or
+        dictionaries of these. Inputs are the same, settings, or values with a `digest`.
+        """
+        digest = self._digest(function, inputs)
+        folder = self.folder / "steps" / name / digest[:20]
+        reused = (folder / "result.json").is_file()
+        if not reused:
+            self._make(name, function, inputs, folder)
+        kept = read_json(folder / "result.json")
+        record = StepRecord(name, digest, folder, kept["facts"], kept["seconds"], reused, self.path)
+        self.history.append(record)
+        self.progress.say(f"{name}: {'kept from before' if reused else clock(record.seconds)}")
+        result = _read_back(kept["result"], folder)
+        self._remember(result, digest)
+        return result  # type: ignore[no-any-return]
+
+    def record_of(self, value: Any) -> str | None:
+        """The digest of the step that made `value`, if one of this run's steps did."""
+        known = self._made_by.get(id(value))
+        return known[1] if known else None
+
+    def _make(self, name: str, function: Callable[..., Any], inputs: Any, folder: Path) -> None:
+        partial = folder.with_name(f".{folder.name}.partial")
+        partial.mkdir(parents=True, exist_ok=True)
+        step = Step(name, partial, self)
+        self.progress.say(f"{name} …")
+        started = time.monotonic()
+        try:
+            result = _write_down(function(step, **inputs), partial)
+        except Exception as fault:
+            raise _full_disk(fault, self.folder) or fault from None
+        seconds = round(time.monotonic() - started, 3)
+        kept = {"step": name, "result": result, "facts": step.facts, "seconds": seconds}
+        write_json(partial / "result.json", kept)
+        publish_folder(partial, folder)
+
+    def _digest(self, function: Callable[..., Any], inputs: dict[str, Any]) -> str:
+        made_from = {name: self._identity(value) for name, value in inputs.items()}
+        return digest_of_json([__version__, function.__qualname__, made_from])
+
+    def _identity(self, value: Any) -> Any:
+        """A JSON value that stands for `value`: equal for equal content."""
+        if (digest := self.record_of(value)) is not None:
+            return {"step": digest}
+        if isinstance(value, ParameterMask):
+            return {"mask": digest_of_mask(value)}
+        if hasattr(value, "digest"):
+            return {"digest": value.digest}
+        if isinstance(value, pydantic.BaseModel):
+            return value.model_dump(mode="json")
+        if isinstance(value, dict):
+            return {str(key): self._identity(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._identity(item) for item in value]
+        assert value is None or isinstance(value, str | int | float | bool), type(value)
+        return value
+
+    def _remember(self, value: Any, digest: str, path: str = "") -> None:
+        if isinstance(value, Weights | ParameterMask):
+            self._made_by[id(value)] = (value, digest + path)  # holds the value: ids are reused
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                self._remember(item, digest, f"{path}/{key}")
+
+
+def digest_of_mask(mask: ParameterMask) -> str:
+    """SHA-256 over the names and bits of the mask, one tensor at a time."""
+    seen = hashlib.sha256()
+    for name in sorted(mask.shapes):
+        seen.update(name.encode() + b"\0")
+        seen.update(mask[name].contiguous().numpy().tobytes())
+    return seen.hexdigest()
+
+
+def claim_folder(folder: Path, identity: dict[str, Any]) -> None:
+    """Make `folder` the folder of the run that `identity` describes.
+
+    Raises:
+        InputError: it holds something else, another run, or cannot be written.
+    """
+    marker = folder / "run.json"
+    if marker.is_file():
+        found = read_json(marker)
+        for key, value in identity.items():
+            if found.get(key) != value:
+                raise InputError(
+                    f"holds another run (its {key}: {_short(found.get(key))}, not {_short(value)})",
+                    where=folder,
+                    way_out="choose another 'output', or delete that folder",
+                )
+        return
+    if folder.exists() and any(item.name != ".lock" for item in folder.iterdir()):
+        raise InputError(
+            "is not empty and holds no run", where=folder, way_out="choose another 'output'"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(marker, identity)
+
+
+def _short(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _lock(folder: Path) -> Any:
+    """Hold the run's lock for the life of this process; a killed process lets go of it."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows; two runs in one folder are then not noticed
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise InputError(
+            "another process is working on this run",
+            where=folder,
+            way_out="wait for it, or end it",
+        ) from None
+    return file
+
+
+def _write_down(value: Any, folder: Path, path: str = "") -> Any:
+    """The JSON form of a result; masks are saved, weights are named by their place."""
+    if isinstance(value, Weights):
+        return {"$weights": str(value.folder.relative_to(folder))}
+    if isinstance(value, ParameterMask):
+        name = f"{path.replace('/', '.')}{MASK_FILE}"
+        value.save(folder / name)
+        return {"$mask": name}
+    if isinstance(value, dict):
+        return {key: _write_down(item, folder, f"{path}{key}/") for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_write_down(item, folder, f"{path}{n}/") for n, item in enumerate(value)]
+    return value
+
+
+def _read_back(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        if "$weights" in value:
+            return Weights(folder / value["$weights"])
+        if "$mask" in value:
+            return ParameterMask.load(folder / value["$mask"])
+        return {key: _read_back(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_read_back(item, folder) for item in value]
+    return value
+
+
+def _full_disk(fault: Exception, folder: Path) -> InputError | None:
+    """Libraries report a full disk in many ways; look at the disk itself."""
+    full = isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not full and (isinstance(fault, InputError) or shutil.disk_usage(folder).free > 2**20):
+        return None
+    return InputError(
+        "the disk is full",
+        where=folder,
+        way_out="free some space and start the same command again: finished steps are kept",
+    )

@@ -1,0 +1,375 @@
+"""One training: a start, some tasks, what is held; the loop is `transformers.Trainer`'s.
+
+This is the only file that knows the Trainer. What it adds: batches planned beforehand, logits only
+where tokens are trained, a loss curve for each task, held entries, checkpoints that are whole or
+not there, and a stop at the first loss that is not a number.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import save_file
+from torch.utils.data import DataLoader
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers.utils.logging import disable_progress_bar
+
+from onsa.data.batches import Plan, plan_epochs, plan_tokens, processed_tokens, trained_tokens
+from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.errors import InputError
+from onsa.files import read_json, write_json
+from onsa.losses import token_losses
+from onsa.isolation import Hold, held, prove_held
+from onsa.masks import ParameterMask
+from onsa.models import compute_dtype, copy_companions, load_model
+from onsa.recipe import Training
+from onsa.resources import PeakMemory
+from onsa.weights import Weights
+
+if TYPE_CHECKING:
+    from onsa.run import Step
+    from onsa.tasks import Task
+
+CHECKPOINT_MARK = "onsa.json"  # written last: a checkpoint without it was cut off
+CURVE_POINTS = 100
+
+disable_progress_bar()  # ours shows the time left
+
+
+def train(
+    step: Step,
+    *,
+    start: Weights,
+    tasks: Sequence[Task],
+    encoder: Encoder,
+    training: Training,
+    seed: int,
+    hold: ParameterMask | None = None,
+    token_budget: int | None = None,
+    keep_second_moment: bool = False,
+) -> dict[str, Any]:
+    """Train all of `start` on the tasks, mixed, with the entries of `hold` held still.
+
+    Args:
+        token_budget: trained (reply) tokens to stop at, instead of `num_train_epochs`.
+        keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
+
+    Returns:
+        `weights`, `trained_tokens`, `processed_tokens`, and `second_moment` where asked for.
+
+    Raises:
+        InputError: a loss or gradient that is not a number; the last good state is kept.
+    """
+    corpus = {task.name: [encoder.encode(row) for row in task.train] for task in tasks}
+    plan = make_plan(corpus, tasks, training, seed, token_budget)
+    model = load_model(start)
+    with held(model, hold) as hold_now, PeakMemory() as memory:
+        trainer = _make_trainer(step, model, plan, corpus, tasks, training, seed, hold_now)
+        started = time.monotonic()
+        _run(trainer, step)
+        seconds = time.monotonic() - started
+    result = _keep(step, trainer, start, keep_second_moment)
+    counted = {
+        "trained_tokens": trained_tokens(plan, corpus),
+        "processed_tokens": processed_tokens(plan, corpus),
+    }
+    step.note(
+        **counted,
+        steps=trainer.state.max_steps,
+        training_seconds=round(seconds, 2),
+        peak_memory_bytes=memory.bytes,
+        lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
+        curve=thin(trainer.curve),
+    )
+    if hold is not None:
+        step.note(held=_proof(step, start, result["weights"], hold))
+    return {**result, **counted}
+
+
+def make_plan(
+    corpus: dict[str, list[Encoded]],
+    tasks: Sequence[Task],
+    training: Training,
+    seed: int,
+    token_budget: int | None = None,
+) -> Plan:
+    """The batches that `train` would see."""
+    weights = {task.name: task.weight for task in tasks}
+    size = training.per_device_train_batch_size
+    if token_budget is not None:
+        return plan_tokens(corpus, weights, token_budget, size, seed)
+    if training.max_steps > 0:
+        batches = training.max_steps * training.gradient_accumulation_steps
+        an_epoch = len(plan_epochs(corpus, weights, 1.0, size, seed))
+        return plan_epochs(corpus, weights, batches / an_epoch, size, seed)[:batches]
+    return plan_epochs(corpus, weights, training.num_train_epochs, size, seed)
+
+
+def thin(curve: dict[str, list[tuple[int, float, int]]]) -> dict[str, list[list[float]]]:
+    """At most `CURVE_POINTS` points (trained tokens so far, mean loss) for each task."""
+    return {task: _thinned(points) for task, points in curve.items()}
+
+
+def _thinned(points: list[tuple[int, float, int]]) -> list[list[float]]:
+    size = math.ceil(len(points) / CURVE_POINTS)
+    thinned = []
+    for at in range(0, len(points), size or 1):
+        part = points[at : at + size]
+        weight = sum(tokens for _, _, tokens in part)
+        mean = sum(loss * tokens for _, loss, tokens in part) / max(weight, 1)
+        thinned.append([part[-1][0], round(mean, 5)])
+    return thinned
+
+
+class PlannedTrainer(Trainer):
+    """The Trainer on a planned order, with the loss of each task kept apart."""
+
+    def __init__(self, *, plan: Plan, corpus: dict[str, list[Encoded]], step: Step, **kw: Any):
+        super().__init__(train_dataset=_Rows(plan, corpus), **kw)
+        self.plan = plan
+        self.corpus = corpus
+        self.step_name = step.name
+        self.last_good = step.folder / "last_good"
+        self.curve: dict[str, list[tuple[int, float, int]]] = {name: [] for name in corpus}
+        self.seen_tokens = 0
+        self.model_accepts_loss_kwargs = True  # the loss is divided by all tokens of a step
+
+    def get_train_dataloader(self) -> Any:
+        loader = DataLoader(
+            self.train_dataset,
+            batch_sampler=_order_of(self.plan),
+            collate_fn=_Collator(self.processing_class.pad_token_id, list(self.corpus)),
+        )
+        return self.accelerator.prepare(loader)
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        losses, owners = token_losses(model, inputs)
+        self._record(losses.detach(), owners)
+        items = num_items_in_batch if num_items_in_batch is not None else losses.numel()
+        return losses.sum() / items
+
+    def _record(self, losses: torch.Tensor, owners: torch.Tensor) -> None:
+        for number, task in enumerate(self.corpus):
+            mine = losses[owners == number]
+            if mine.numel() == 0:
+                continue
+            mean = float(mine.mean())
+            if not math.isfinite(mean):
+                raise self._broken(f"the loss of task {task!r} is {mean}")
+            self.curve[task].append((self.seen_tokens + losses.numel(), mean, mine.numel()))
+        self.seen_tokens += losses.numel()
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        if norm is not None and not math.isfinite(float(norm)):
+            raise self._broken(f"the gradient's norm is {float(norm)}")
+        return norm
+
+    def _broken(self, what: str) -> InputError:
+        """Keep the weights, which the broken batch has not reached, and say where it broke."""
+        self.model.save_pretrained(self.last_good)
+        at = self.state.global_step * self.args.gradient_accumulation_steps
+        batch = self.plan[min(at, len(self.plan) - 1)]
+        tasks = ", ".join(sorted({task for task, _ in batch}))
+        return InputError(
+            f"{what} at optimizer step {self.state.global_step + 1} (batch of {tasks})",
+            where=self.step_name,
+            way_out=f"lower learning_rate or mend the data; last good state: {self.last_good}",
+        )
+
+
+class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+    """The rows of a plan, in its order."""
+
+    def __init__(self, plan: Plan, corpus: dict[str, list[Encoded]]) -> None:
+        numbers = {task: number for number, task in enumerate(corpus)}
+        self.rows = [(numbers[task], corpus[task][row]) for batch in plan for task, row in batch]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> tuple[int, Encoded]:
+        return self.rows[index]
+
+
+def _order_of(plan: Plan) -> list[list[int]]:
+    """The plan's batches as indices into `_Rows`."""
+    order, at = [], 0
+    for batch in plan:
+        order.append(list(range(at, at + len(batch))))
+        at += len(batch)
+    return order
+
+
+class _Collator:
+    """Right-padded tensors of a batch: input_ids, attention_mask, labels, task (its number)."""
+
+    def __init__(self, pad_id: int, tasks: list[str]) -> None:
+        self.pad_id = pad_id
+        self.tasks = tasks
+
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, torch.Tensor]:
+        width = max(len(row.ids) for _, row in rows)
+        return {
+            "input_ids": _padded([row.ids for _, row in rows], width, self.pad_id),
+            "attention_mask": _padded([[1] * len(row.ids) for _, row in rows], width, 0),
+            "labels": _padded([row.labels for _, row in rows], width, UNTRAINED),
+            "task": torch.tensor([task for task, _ in rows]),
+        }
+
+
+def _padded(rows: list[list[int]], width: int, filler: int) -> torch.Tensor:
+    return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
+
+
+class _Callback(TrainerCallback):
+    """Puts held entries back, moves the progress bar, asks for checkpoints."""
+
+    def __init__(self, hold: Hold | None, training: Training, advance: Any) -> None:
+        self.hold = hold
+        self.training = training
+        self.advance = advance
+        self.saved = time.monotonic()
+        self.trainer: PlannedTrainer | None = None
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **kw: Any) -> None:
+        if self.hold is not None:
+            self.hold.put_back()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kw: Any) -> None:
+        self.advance(1)
+        if state.global_step < state.max_steps and self._due(state.global_step):
+            control.should_save = True
+            self.saved = time.monotonic()
+
+    def _due(self, step: int) -> bool:
+        if self.training.save_steps:
+            return step % self.training.save_steps == 0
+        return time.monotonic() - self.saved >= 60 * self.training.save_minutes
+
+    def on_save(self, args: Any, state: Any, control: Any, **kw: Any) -> None:
+        assert self.trainer is not None
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        kept = {"curve": self.trainer.curve, "seen_tokens": self.trainer.seen_tokens}
+        write_json(folder / CHECKPOINT_MARK, kept)
+
+
+def _make_trainer(
+    step: Step,
+    model: Any,
+    plan: Plan,
+    corpus: dict[str, list[Encoded]],
+    tasks: Sequence[Task],
+    training: Training,
+    seed: int,
+    hold: Hold | None,
+) -> PlannedTrainer:
+    logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
+    trainer = PlannedTrainer(
+        plan=plan,
+        corpus=corpus,
+        step=step,
+        model=model,
+        args=_arguments(step.folder / "checkpoints", training, len(plan), seed),
+        processing_class=step.run.encoder.tokenizer,
+    )
+    trainer.remove_callback(PrinterCallback)
+    callback = _Callback(hold, training, lambda n: None)
+    callback.trainer = trainer
+    trainer.add_callback(callback)
+    trainer.onsa_callback = callback
+    return trainer
+
+
+def _arguments(folder: Path, training: Training, batches: int, seed: int) -> TrainingArguments:
+    steps = max(1, math.ceil(batches / training.gradient_accumulation_steps))
+    passed = training.model_dump(
+        exclude={
+            "num_train_epochs", "max_steps", "warmup_ratio", "max_length", "precision",
+            "save_minutes", "save_steps",
+        }
+    )  # fmt: skip
+    return TrainingArguments(
+        output_dir=str(folder),
+        max_steps=steps,
+        warmup_steps=round(training.warmup_ratio * steps),
+        optim="adamw_torch_fused",
+        bf16=compute_dtype(training.precision) == torch.bfloat16,
+        use_cpu=not torch.cuda.is_available(),
+        save_strategy="no",  # the callback asks for checkpoints
+        save_total_limit=2,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        seed=seed,
+        **passed,
+    )
+
+
+def _run(trainer: PlannedTrainer, step: Step) -> None:
+    checkpoint = _last_checkpoint(Path(trainer.args.output_dir))
+    done = 0
+    if checkpoint is not None:
+        kept = read_json(checkpoint / CHECKPOINT_MARK)
+        trainer.curve = {task: [tuple(p) for p in kept["curve"][task]] for task in trainer.corpus}
+        trainer.seen_tokens = kept["seen_tokens"]
+        done = int(checkpoint.name.rpartition("-")[2])
+        step.progress.say(f"{step.name}: going on after step {done} of {trainer.args.max_steps}")
+    total = trainer.args.max_steps
+    with step.progress.track(step.name, total, "steps") as advance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the Trainer's advice is about keys we set on purpose
+        trainer.onsa_callback.advance = advance
+        advance(done)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def _last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end."""
+    whole = [path.parent for path in folder.glob(f"checkpoint-*/{CHECKPOINT_MARK}")]
+    return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _keep(step: Step, trainer: PlannedTrainer, start: Weights, moment: bool) -> dict[str, Any]:
+    import shutil
+
+    folder = step.folder / "weights"
+    trainer.model.save_pretrained(folder)
+    copy_companions(step.run.companions, folder)
+    result: dict[str, Any] = {"weights": Weights(folder)}
+    if moment:
+        result["second_moment"] = _second_moment(trainer, step.folder / "second_moment")
+    shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
+    return result
+
+
+def _second_moment(trainer: PlannedTrainer, folder: Path) -> Weights:
+    """Adam's second moment, bias-corrected, under the names of the weights."""
+    folder.mkdir(exist_ok=True)
+    state = trainer.optimizer.state
+    moments = {}
+    for name, parameter in trainer.model.named_parameters():
+        kept = state.get(parameter, {})
+        if "exp_avg_sq" in kept:
+            correction = 1 - trainer.args.adam_beta2 ** float(kept["step"])
+            moments[name] = (kept["exp_avg_sq"] / correction).cpu().contiguous()
+        else:
+            moments[name] = torch.zeros_like(parameter, device="cpu")
+    save_file(moments, folder / "model.safetensors")
+    return Weights(folder)
+
+
+def _proof(step: Step, start: Weights, trained: Weights, hold: ParameterMask) -> dict[str, Any]:
+    proof = prove_held(start, trained, hold)
+    if proof["changed"]:
+        raise AssertionError(f"{step.name}: {proof['changed']} held entries changed")
+    return proof

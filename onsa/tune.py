@@ -1,0 +1,131 @@
+"""`onsa tune`: a recipe in, a tuned model and its report out."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from onsa.errors import InputError
+from onsa.evaluation import score
+from onsa.files import publish_folder
+from onsa.methods import all_methods, method_settings
+from onsa.models import copy_companions
+from onsa.prepare import open_run
+from onsa.progress import Progress
+from onsa.recipe import Recipe, build_recipe, read_raw
+from onsa.report.facts import collect
+from onsa.report.write import write_report
+from onsa.run import Run, Stage
+from onsa.weights import Weights, write_weights
+
+Result = Weights | dict[str, Weights]
+
+
+def tune(*, progress: Progress | None = None, **recipe: Any) -> Run:
+    """Tune a model by the keys of a recipe: `tune(model=..., tasks=[...], method="cpi_ft", ...)`.
+
+    Relative paths are taken from the current folder. Returns the finished run: `run/"model"` is a
+    plain Hugging Face folder, `run/"report.html"` shows what each task gained and lost.
+
+    Raises:
+        InputError: something in the recipe, the data or the model is wrong; nothing was changed.
+    """
+    return carry_out(build_recipe(recipe, method_settings()), Path.cwd(), progress, "onsa.tune(...)")
+
+
+def read_recipe(path: Path, overrides: list[str]) -> Recipe:
+    """The recipe in a YAML file with `key=value` overrides, validated."""
+    raw = read_raw(path, overrides)
+    if not any(text.startswith("output=") for text in overrides):
+        _stay_inside(raw.get("output"), path)
+    return build_recipe(raw, method_settings(), path)
+
+
+def carry_out(
+    recipe: Recipe, base_folder: Path, progress: Progress | None = None, command: str = ""
+) -> Run:
+    """Tune, compare, score, export, report."""
+    run = open_run(recipe, base_folder, progress)
+    result = _run_method(run, recipe.method, recipe.settings)
+    budget = run.trained_tokens(run.path)
+    for baseline in recipe.baselines:
+        run.path = baseline.label
+        _run_method(run, baseline.method, {"trained_tokens": budget, **baseline.settings})
+    run.path = recipe.method
+    scores = score_stages(run)
+    export(run, result)
+    write_report(run.folder, collect(run, scores, command))
+    return run
+
+
+def _run_method(run: Run, name: str, settings: Mapping[str, Any]) -> Result:
+    method = all_methods()[name]
+    known = {key: value for key, value in settings.items() if key in method.settings.model_fields}
+    result: Result = method(run, method.settings(**known))
+    return result
+
+
+def score_stages(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
+    """Scores by (path, stage): all evaluation rows for the base and the end of each path, the
+    first `stage_rows` for what lies between."""
+    scores = {("base", "base"): _score(run, Stage("base", "base", run.base), rows=None)}
+    ends = {stage.path: stage for stage in run.stages}  # the last of each path
+    for stage in run.stages:
+        whole = stage is ends[stage.path]
+        scores[stage.path, stage.label] = _score(run, stage, None if whole else run.recipe.stage_rows)
+    return scores
+
+
+def _score(run: Run, stage: Stage, rows: int | None) -> dict[str, Any]:
+    return run.step(
+        f"score/{stage.path}/{_plain(stage.label)}",
+        score,
+        weights=stage.weights,
+        tasks=run.tasks,
+        encoder=run.encoder,
+        training=run.recipe.training.model_copy(update=NOT_OF_SCORING),
+        rows=rows,
+    )
+
+
+# Settings of training that do not touch scores: changing them must not score anew.
+NOT_OF_SCORING = {"learning_rate": 1.0, "num_train_epochs": 1.0, "save_minutes": 0.0}
+
+
+def _plain(label: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in label)
+
+
+def export(run: Run, result: Result) -> None:
+    """Write the result as a plain Hugging Face folder, `model` (or `model/<task>` each)."""
+    beside = run / ".model.writing"
+    shutil.rmtree(beside, ignore_errors=True)
+    several = result if isinstance(result, dict) else {".": result}
+    for name, weights in several.items():
+        _write_model(run, weights, beside / name)
+    publish_folder(beside, run / "model")
+
+
+def _write_model(run: Run, weights: Weights, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    dtype = getattr(torch, run.recipe.output_dtype)
+    write_weights(folder, weights, dtype=dtype)
+    run.encoder.tokenizer.save_pretrained(folder)
+    copy_companions(run.companions, folder)
+
+
+def _stay_inside(output: Any, path: Path) -> None:
+    """A recipe may only write below its own folder; another place is the user's to name."""
+    if not isinstance(output, str):
+        return  # missing or not text: the recipe's validation says so
+    home = path.resolve().parent
+    if not (home / output).resolve().is_relative_to(home):
+        raise InputError(
+            f"'output: {output}' leaves the recipe's folder",
+            where=path,
+            way_out=f"write it below {home}, or say output={output} on the command line",
+        )
