@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import hashlib
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -93,6 +94,12 @@ class Run:
         self.notes: list[str] = []
         self._made_by: dict[int, tuple[Any, str]] = {}
         self._lock = _lock(folder)
+
+    def release(self) -> None:
+        """Let go of the run's lock; what the run knows can still be read."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
@@ -234,18 +241,18 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _lock(folder: Path) -> Any:
-    """Hold the run's lock for the life of this process; a killed process lets go of it."""
+def _lock(folder: Path) -> int | None:
+    """Hold the run's lock; a process that ends, however it ends, lets go of it."""
     try:
         import fcntl
-    except ImportError:  # not on Windows; two runs in one folder are then not noticed
+    except ImportError:  # not on Windows; two processes in one run are then not noticed
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / ".lock").open("w")
+    file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        file.close()
+        os.close(file)
         raise InputError(
             "another process is working on this run",
             where=folder,

@@ -70,6 +70,8 @@ def train(
     corpus = {task.name: [encoder.encode(row) for row in task.train] for task in tasks}
     plan = make_plan(corpus, tasks, training, seed, token_budget)
     model = load_model(start)
+    if training.gradient_checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     with held(model, hold) as hold_now, PeakMemory() as memory:
         trainer = _make_trainer(step, model, plan, corpus, tasks, training, seed, hold_now)
         started = time.monotonic()
@@ -295,7 +297,7 @@ def _arguments(folder: Path, training: Training, batches: int, seed: int) -> Tra
     passed = training.model_dump(
         exclude={
             "num_train_epochs", "max_steps", "warmup_ratio", "max_length", "precision",
-            "save_minutes", "save_steps",
+            "save_minutes", "save_steps", "gradient_checkpointing",
         }
     )  # fmt: skip
     return TrainingArguments(
