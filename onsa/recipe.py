@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from onsa.errors import InputError, did_you_mean
 
@@ -21,6 +21,16 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_RECIPE_BYTES = 1_000_000
 NAME = re.compile(r"\w[\w.-]{0,59}")
+
+
+def _share(value: Any) -> Any:
+    """`1%` is 0.01; a bare number is the share itself."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
 
 
 class Settings(BaseModel):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import hashlib
 import os
 import shutil
 import time
@@ -181,12 +180,10 @@ class Run:
         """A JSON value that stands for `value`: equal for equal content."""
         if (digest := self.record_of(value)) is not None:
             return {"step": digest}
-        if isinstance(value, ParameterMask):
-            return {"mask": digest_of_mask(value)}
-        if hasattr(value, "digest"):
-            return {"digest": value.digest}
         if isinstance(value, pydantic.BaseModel):
             return value.model_dump(mode="json")
+        if hasattr(value, "digest"):
+            return {"digest": value.digest}
         if isinstance(value, dict):
             return {str(key): self._identity(item) for key, item in value.items()}
         if isinstance(value, list | tuple):
@@ -200,15 +197,6 @@ class Run:
         elif isinstance(value, dict):
             for key, item in value.items():
                 self._remember(item, digest, f"{path}/{key}")
-
-
-def digest_of_mask(mask: ParameterMask) -> str:
-    """SHA-256 over the names and bits of the mask, one tensor at a time."""
-    seen = hashlib.sha256()
-    for name in sorted(mask.shapes):
-        seen.update(name.encode() + b"\0")
-        seen.update(mask[name].contiguous().numpy().tobytes())
-    return seen.hexdigest()
 
 
 def claim_folder(folder: Path, identity: dict[str, Any]) -> None:

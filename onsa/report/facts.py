@@ -1,0 +1,294 @@
+"""The figures of a run as one JSON value, `report.json`: every view is made from it."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from onsa import __version__
+from onsa.metrics.intervals import mean_interval
+from onsa.metrics.paired import compare_paired
+from onsa.resources import describe_machine, versions
+
+if TYPE_CHECKING:
+    from onsa.run import Run
+    from onsa.tasks import Task
+
+Scores = dict[tuple[str, str], dict[str, Any]]  # (path, stage) -> task -> scores, replies, loss
+FLIPPED_EXAMPLES = 12  # shown for each task and comparison
+
+
+def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
+    """All sections of the report for a finished run."""
+    return {
+        "title": f"{run.recipe.method} on {', '.join(task.name for task in run.tasks)}",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "onsa_version": __version__,
+        "command": command,
+        "method": _method(run),
+        "model": _model(run),
+        "recipe": recipe_text(run),
+        "seed": run.recipe.seed,
+        "versions": versions(),
+        "machine": describe_machine(),
+        "tasks": [_task(task) for task in run.tasks],
+        "results": results(run, scores),
+        "flips": flips(run, scores),
+        "paths": paths(run, scores),
+        "retention": retention(run, scores),
+        **run.findings,
+        "curves": curves(run),
+        "held": held(run),
+        "notes": run.notes + training_notes(run),
+        "steps": [
+            {"name": r.name, "digest": r.digest, "seconds": r.seconds, "reused": r.reused}
+            for r in run.history
+        ],
+    }
+
+
+def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
+    """The ends of all ways: the base, the baselines, the result."""
+    rows = [_result(run, "base", "base", scores["base", "base"])]
+    for path in _paths(run):
+        role = "result" if path == run.recipe.method else "baseline"
+        rows.append(_result(run, path, role, _end(run, scores, path)))
+    return rows
+
+
+def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    trainings = [r for r in run.history if r.path == label and "trained_tokens" in r.facts]
+    own = [r for r in run.history if r.path == label and not r.name.startswith("score/")]
+    intervals = {task.name: _interval(found[task.name]) for task in run.tasks}
+    return {
+        "label": label,
+        "role": role,
+        "scores": intervals,
+        "average": average(run.tasks, found),
+        "trained_tokens": sum(r.facts["trained_tokens"] for r in trainings),
+        "processed_tokens": sum(r.facts["processed_tokens"] for r in trainings),
+        "seconds": round(sum(r.seconds for r in own), 1),
+        "peak_memory_bytes": max((r.facts["peak_memory_bytes"] for r in trainings), default=0),
+    }
+
+
+def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float] | None:
+    """The mean over tasks with a 95 % interval, or nothing where losses and shares would mix.
+
+    The tasks' examples are independent, so the variances of their means add up.
+    """
+    if len({task.higher_is_better for task in tasks}) > 1:
+        return None
+    means = [statistics.fmean(found[task.name]["scores"]) for task in tasks]
+    errors = [_standard_error(found[task.name]["scores"]) for task in tasks]
+    mean = statistics.fmean(means)
+    half = 1.96 * math.hypot(*errors) / len(tasks)
+    return {"mean": mean, "low": mean - half, "high": mean + half}
+
+
+def _standard_error(scores: Sequence[float]) -> float:
+    return statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
+
+
+def _interval(found: Mapping[str, Any], rows: int | None = None) -> dict[str, Any]:
+    interval = mean_interval(found["scores"][:rows])
+    return {
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "n": interval.n,
+        "loss": found.get("loss"),
+    }
+
+
+def paths(run: Run, scores: Scores) -> list[dict[str, Any]]:
+    """The task x stage matrix of each way, every stage on the same rows."""
+    rows = run.recipe.stage_rows
+    base = {"label": "base", "found": scores["base", "base"]}
+    matrix = []
+    for path in _paths(run):
+        stages = [base] + [
+            {"label": stage.label, "found": scores[path, stage.label]}
+            for stage in run.stages
+            if stage.path == path
+        ]
+        matrix.append(
+            {
+                "label": path,
+                "stages": [
+                    {
+                        "label": stage["label"],
+                        "scores": {
+                            task.name: _interval(stage["found"][task.name], rows)
+                            for task in run.tasks
+                        },
+                    }
+                    for stage in stages
+                ],
+            }
+        )
+    return matrix
+
+
+def retention(run: Run, scores: Scores) -> dict[str, Any]:
+    """For each way and task: the best stage, the end, and what of the gain over base is left."""
+    kept: dict[str, Any] = {}
+    for path in paths(run, scores):
+        if len(path["stages"]) < 3:  # base and one stage: nothing could be lost on the way
+            continue
+        kept[path["label"]] = {task.name: _retention(task, path["stages"]) for task in run.tasks}
+    return kept
+
+
+def _retention(task: Task, stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    values = [stage["scores"][task.name]["mean"] for stage in stages]
+    best = max(values) if task.higher_is_better else min(values)
+    gain = best - values[0]
+    return {
+        "best": best,
+        "best_stage": stages[values.index(best)]["label"],
+        "final": values[-1],
+        "retention": (values[-1] - values[0]) / gain if gain else None,
+    }
+
+
+def flips(run: Run, scores: Scores) -> list[dict[str, Any]]:
+    """Base against result, and each baseline against result, on the same examples."""
+    after = _end(run, scores, run.recipe.method)
+    pairs = [("base", scores["base", "base"])]
+    pairs += [(p, _end(run, scores, p)) for p in _paths(run) if p != run.recipe.method]
+    return [
+        _flip(task, label, run.recipe.method, before[task.name], after[task.name])
+        for label, before in pairs
+        for task in run.tasks
+    ]
+
+
+def _flip(
+    task: Task, before_label: str, after_label: str, before: Any, after: Any
+) -> dict[str, Any]:
+    # A loss is better when lower; compared as its negative, "gained" means better everywhere.
+    sign = 1.0 if task.higher_is_better else -1.0
+    old, new = ([sign * value for value in found["scores"]] for found in (before, after))
+    paired = compare_paired(old, new)
+    changed = [row for row in range(len(old)) if task.mode != "loss" and old[row] != new[row]]
+    return {
+        "from": before_label,
+        "to": after_label,
+        "task": task.name,
+        "gained": paired.gained,
+        "lost": paired.lost,
+        "both_right": sum(a >= 1 and b >= 1 for a, b in zip(old, new, strict=True)),
+        "both_wrong": sum(a < 1 and b < 1 for a, b in zip(old, new, strict=True)),
+        "p_value": paired.p_value,
+        "examples": [
+            {
+                "source": task.evaluation[row].source,
+                "prompt": task.evaluation[row].prompt[-1]["content"],
+                "reference": task.evaluation[row].reply,
+                "before": before["replies"][row],
+                "after": after["replies"][row],
+                "change": "gained" if new[row] > old[row] else "lost",
+            }
+            for row in _both_kinds(changed, old, new)
+        ],
+    }
+
+
+def _both_kinds(changed: list[int], old: list[float], new: list[float]) -> list[int]:
+    """Some of the examples that flipped: losses first, they are what one looks for."""
+    lost = [row for row in changed if new[row] < old[row]]
+    gained = [row for row in changed if new[row] > old[row]]
+    half = FLIPPED_EXAMPLES // 2
+    lost = lost[: max(half, FLIPPED_EXAMPLES - len(gained))]
+    return lost + gained[: FLIPPED_EXAMPLES - len(lost)]
+
+
+def curves(run: Run) -> list[dict[str, Any]]:
+    return [
+        {"label": f"{r.path}: {r.name}", "points": r.facts["curve"]}
+        for r in run.history
+        if "curve" in r.facts
+    ]
+
+
+def held(run: Run) -> list[dict[str, Any]]:
+    return [
+        {"stage": r.name, "rule": r.facts.get("hold_rule", "earlier cores"), **r.facts["held"]}
+        for r in run.history
+        if "held" in r.facts
+    ]
+
+
+def training_notes(run: Run) -> list[str]:
+    """What trainings lost on the way: reply tokens beyond the length limit."""
+    lost: dict[str, int] = {}
+    for record in run.history:
+        for task, tokens in record.facts.get("lost_tokens", {}).items():
+            lost[task] = max(lost.get(task, 0), tokens)
+    return [
+        f"task {task}: {tokens} reply tokens lie beyond max_length "
+        f"{run.recipe.training.max_length} and were not trained"
+        for task, tokens in lost.items()
+        if tokens
+    ]
+
+
+def recipe_text(run: Run) -> str:
+    """The recipe as it was carried out, every default written out, as YAML."""
+    flat = run.recipe.model_dump(mode="json")
+    flat.update(flat.pop("settings"))
+    flat.update(flat.pop("training"))
+    flat["tasks"] = [{**task, **task.pop("options")} for task in flat["tasks"]]
+    flat["baselines"] = [{**b, **b.pop("settings")} for b in flat["baselines"]]
+    return yaml.safe_dump(flat, allow_unicode=True, sort_keys=False)
+
+
+def _method(run: Run) -> dict[str, Any]:
+    return {"name": run.recipe.method, "settings": run.recipe.settings, **run.about_method}
+
+
+def _model(run: Run) -> dict[str, Any]:
+    return {
+        "name": run.recipe.model,
+        "parameters": run.base.entry_count,
+        "digest": run.base.digest,
+        "architecture": run.architecture,
+    }
+
+
+def _task(task: Task) -> dict[str, Any]:
+    sample = task.evaluation[0]
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "metric": task.metric,
+        "higher_is_better": task.higher_is_better,
+        "train_rows": len(task.train),
+        "eval_rows": len(task.evaluation),
+        "digest": task.digest,
+        "source": task.train[0].source,
+        "sample": {"prompt": sample.prompt[-1]["content"], "reply": sample.reply},
+    }
+
+
+def _paths(run: Run) -> list[str]:
+    """The ways of tuning of this run, baselines first."""
+    seen = list(dict.fromkeys(stage.path for stage in run.stages))
+    return [path for path in seen if path != run.recipe.method] + [run.recipe.method]
+
+
+def _end(run: Run, scores: Scores, path: str) -> dict[str, Any]:
+    """The scores at the end of a way; of specialists, each task's own."""
+    stages = [stage for stage in run.stages if stage.path == path]
+    if path in run.specialists:
+        return {
+            task.name: scores[path, stage.label][task.name]
+            for task, stage in zip(run.tasks, stages, strict=True)
+        }
+    return scores[path, stages[-1].label]
