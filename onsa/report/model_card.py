@@ -1,0 +1,200 @@
+"""The model card: `README.md` beside the weights, as the Hugging Face Hub reads it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from onsa.report.scores import Facts, metrics_of, score_in, tuned_result
+from onsa.report.verdict import verdict
+from onsa.report.words import (
+    capital,
+    count,
+    duration,
+    listed,
+    memory,
+    moment,
+    number,
+    printable,
+    scaled,
+    short_name_of,
+)
+
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+PIPELINES = {"classify": "text-classification", "regress": "text-classification"}
+
+
+def model_card(facts: Facts) -> str:
+    """The card, from the JSON value of `report.json`; parts without facts are left out."""
+    facts = printable(facts)
+    parts = (summary, table, notes, training, data, use, provenance)
+    body = "\n\n".join(text for part in parts if (text := part(facts)))
+    return f"---\n{front_matter(facts)}---\n\n{body}\n"
+
+
+def front_matter(facts: Facts) -> str:
+    """The YAML that the Hub reads; a base model is named only if the Hub may know it."""
+    name = str((facts.get("model") or {}).get("name") or "")
+    method = str((facts.get("method") or {}).get("name") or "")
+    fields: dict[str, Any] = {
+        "library_name": "transformers",
+        "pipeline_tag": pipeline(facts),
+        "tags": [tag for tag in ("onsa", method.replace("_", "-"), "multi-task") if tag],
+    }
+    if HUB_NAME.fullmatch(name):
+        fields["base_model"] = name
+    if index := model_index(facts):
+        fields["model-index"] = index
+    text: str = yaml.safe_dump(fields, allow_unicode=True, sort_keys=False)
+    return text
+
+
+def public_name(name: object) -> str:
+    """The model's name; of a path only the last part, since cards are published."""
+    text = str(name)
+    return text if HUB_NAME.fullmatch(text) else re.split(r"[\\/]", text.rstrip("\\/"))[-1]
+
+
+def pipeline(facts: Facts) -> str:
+    kinds = [str(task.get("kind")) for task in facts.get("tasks") or []]
+    found = {PIPELINES.get(kind, "text-generation") for kind in kinds}
+    return found.pop() if len(found) == 1 else "text-generation"
+
+
+def model_index(facts: Facts) -> list[dict[str, Any]]:
+    """The tuned model's scores in the form of the Hub's leaderboards."""
+    tuned = tuned_result(list(facts.get("results") or []))
+    results = []
+    for task, metric in metrics_of(facts).items():
+        score = score_in(tuned, task) if tuned else None
+        if score is not None:
+            kind = metric.name.lower().replace(" ", "_")
+            results.append(
+                {
+                    "task": {"type": pipeline(facts)},
+                    "dataset": {"type": "custom", "name": task},
+                    "metrics": [{"type": kind, "name": metric.name, "value": score.mean}],
+                }
+            )
+    title = str(facts.get("title") or "onsa model")
+    return [{"name": title, "results": results}] if results else []
+
+
+def plain(value: object) -> str:
+    """Text that Markdown and HTML show as it is, on one line."""
+    text = " ".join(str(value).split())
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_{}\[\]#|!~])", r"\\\1", text)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A code block whose fence is longer than any run of backticks in the text."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+def bullets(lines: list[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def summary(facts: Facts) -> str:
+    found = verdict(facts)
+    alarms = [f"**{plain(alarm)}**" for alarm in found.alarms]
+    said = [plain(sentence) for sentence in found.sentences]
+    parts = [f"# {plain(facts.get('title') or 'onsa model')}", f"**{plain(found.headline)}**"]
+    return "\n\n".join(parts + ([bullets(alarms + said)] if alarms or said else []))
+
+
+def table(facts: Facts) -> str:
+    """All scores with their intervals."""
+    results = [result for result in facts.get("results") or [] if result.get("scores")]
+    metrics = metrics_of(facts)
+    if not results or not metrics:
+        return ""
+    head = ["Task", *(plain(capital(short_name_of(result.get("label")))) for result in results)]
+    lines = [head, ["---", *("---:" for _ in results)]]
+    for task, metric in metrics.items():
+        direction = "" if metric.higher_is_better else ", lower is better"
+        cells = [f"{plain(task)} ({plain(metric.name)}{direction})"]
+        for result in results:
+            score = score_in(result, task)
+            interval = metric.interval_text(score) if score else ""
+            text = metric.text(score.mean if score else None)
+            cells.append(f"{text} ({interval})" if interval else text)
+        lines.append(cells)
+    rows = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return (
+        f"## Scores\n\n{rows}\n\nIn brackets: 95 % intervals over the evaluation examples of one "
+        "run. They do not cover the spread between seeds."
+    )
+
+
+def notes(facts: Facts) -> str:
+    lines = [plain(note) for note in facts.get("notes") or []]
+    return f"## Do not miss\n\n{bullets(lines)}" if lines else ""
+
+
+def training(facts: Facts) -> str:
+    method, model = facts.get("method") or {}, facts.get("model") or {}
+    tuned = tuned_result(list(facts.get("results") or [])) or {}
+    lines = []
+    if method.get("name"):
+        paper = f", {plain(method['paper'])}" if method.get("paper") else ""
+        text = f": {plain(method['summary'])}" if method.get("summary") else ""
+        lines.append(f"Method: {plain(short_name_of(method['name']))}{paper}{text}")
+    if model.get("name"):
+        size = number(model.get("parameters"))
+        parameters = f", {scaled(size)} parameters" if size else ""
+        lines.append(f"Base model: {plain(public_name(model['name']))}{parameters}")
+    if number(tuned.get("trained_tokens")):
+        lines.append(f"Trained tokens: {count(tuned['trained_tokens'])}")
+    if number(tuned.get("seconds")):
+        lines.append(f"Time: {duration(tuned['seconds'])}")
+    if number(tuned.get("peak_memory_bytes")):
+        lines.append(f"Peak memory: {memory(tuned['peak_memory_bytes'])}")
+    recipe = f"\n\n{fenced(str(facts['recipe']), 'yaml')}" if facts.get("recipe") else ""
+    return f"## How it was tuned\n\n{bullets(lines)}{recipe}" if lines or recipe else ""
+
+
+def data(facts: Facts) -> str:
+    lines = []
+    for task in facts.get("tasks") or []:
+        rows = f"{count(task.get('train_rows'))} rows to train"
+        rows += f", {count(task.get('eval_rows'))} to evaluate"
+        digest = f", digest {plain(task['digest'])}" if task.get("digest") else ""
+        lines.append(
+            f"{plain(task.get('name'))} ({plain(task.get('kind') or 'task')}): {rows}{digest}"
+        )
+    return f"## Data\n\n{bullets(lines)}" if lines else ""
+
+
+def use(facts: Facts) -> str:
+    if pipeline(facts) != "text-generation":
+        return ""
+    code = (
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        'folder = "."  # where this file lies\n'
+        "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
+        "model = AutoModelForCausalLM.from_pretrained(folder)"
+    )
+    return f"## Use\n\n{fenced(code, 'python')}"
+
+
+def provenance(facts: Facts) -> str:
+    versions = facts.get("versions") or {}
+    model = facts.get("model") or {}
+    lines = []
+    if facts.get("created"):
+        by = f" by onsa {plain(facts['onsa_version'])}" if facts.get("onsa_version") else ""
+        lines.append(f"Made {plain(moment(facts['created']))}{by}")
+    if facts.get("seed") is not None:
+        lines.append(f"Seed {plain(facts['seed'])}")
+    if versions:
+        lines.append(plain(listed(f"{name} {version}" for name, version in versions.items())))
+    if model.get("digest"):
+        lines.append(f"Digest of the base model: {plain(model['digest'])}")
+    command = f"\n\n{fenced(str(facts['command']), 'sh')}" if facts.get("command") else ""
+    return f"## Where it comes from\n\n{bullets(lines)}{command}" if lines or command else ""

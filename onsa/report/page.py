@@ -1,0 +1,107 @@
+"""The report as one HTML page that needs nothing but itself.
+
+The data are taken to be hostile: every text is escaped, and a content security policy lets the
+page run one style sheet and one script, both known by their hash, and load nothing at all.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChainableUndefined, Environment, FileSystemLoader
+from markupsafe import Markup
+
+from onsa.report import charts, words
+from onsa.report.scores import Facts
+from onsa.report.sections import cores, flips, provenance, results, stages, training
+from onsa.report.verdict import verdict
+
+HERE = Path(__file__).parent
+
+# Anchor (and template), heading, and what makes the view; a view of None leaves the section out.
+SECTIONS: tuple[tuple[str, str, Callable[[Facts], Any]], ...] = (
+    ("scores", "All scores", results.scores),
+    ("stages", "The seesaw, stage by stage", stages.stages),
+    ("retention", "What each task kept", stages.retention),
+    ("flips", "Examples that flipped", flips.flips),
+    ("additions", "Tasks added later", results.additions),
+    ("overlap", "Overlap of the cores", cores.overlap),
+    ("transfer", "What one task does for another", cores.transfer),
+    ("groups", "Groups and their order", cores.groups),
+    ("cores", "Where the cores lie", cores.cores),
+    ("curves", "Loss while training", training.curves),
+    ("fusion", "Fusion", training.fusion),
+    ("held", "What was held, and the proof", training.held),
+    ("cost", "Cost", results.cost),
+    ("tasks", "Tasks and their data", provenance.tasks),
+    ("provenance", "Where it comes from", provenance.provenance),
+)
+
+
+def render(facts: Facts) -> str:
+    """The page, from the JSON value of `report.json`; sections without facts are left out."""
+    facts = words.printable(facts)
+    views = [(name, title, view(facts)) for name, title, view in SECTIONS]
+    style, script = (read(name) for name in ("style.css", "page.js"))
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            facts=facts,
+            verdict=verdict(facts),
+            card=results.first_card(facts),
+            sections=[(name, title, view) for name, title, view in views if view is not None],
+            missing=[title for _, title, view in views if view is None],
+            style=Markup(style),
+            script=Markup(script),
+            policy=policy(style, script),
+        )
+    )
+
+
+def read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def policy(style: str, script: str) -> str:
+    """Nothing may be loaded; only this style sheet and this script may act."""
+    rules = ["default-src 'none'", "base-uri 'none'", "form-action 'none'"]
+    for kind, text in (("style", style), ("script", script)):
+        digest = hashlib.sha256(text.encode("utf-8")).digest()
+        rules.append(f"{kind}-src 'sha256-{base64.b64encode(digest).decode('ascii')}'")
+    return "; ".join(rules)
+
+
+@cache
+def environment() -> Environment:
+    """Jinja with escaping always on; a fact that is missing prints as nothing."""
+    loader = FileSystemLoader(HERE / "templates")
+    made = Environment(
+        autoescape=True,
+        loader=loader,
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for function in (
+        words.capital,
+        words.count,
+        words.decimal,
+        words.duration,
+        words.listed,
+        words.memory,
+        words.moment,
+        words.name_of,
+        words.percent,
+        words.probability,
+        words.scaled,
+        words.short_name_of,
+    ):
+        made.filters[function.__name__] = function
+    made.globals["key"] = charts.key
+    return made

@@ -1,0 +1,63 @@
+"""Loss curves, the fusion, and the proof of what was held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onsa.report import charts
+from onsa.report.scores import Facts, metrics_of
+from onsa.report.words import number
+
+TASK_COLOURS = 8
+MOST_TENSORS = 500  # shown of the fusion's table
+
+
+def curves(facts: Facts) -> dict[str, Any] | None:
+    drawn = {}
+    for curve in facts.get("curves") or []:
+        points = {task: clean_points(found) for task, found in (curve.get("points") or {}).items()}
+        points = {task: found for task, found in points.items() if found}
+        if points:
+            drawn[str(curve.get("label"))] = points
+    tasks = list(
+        dict.fromkeys([*metrics_of(facts), *(t for points in drawn.values() for t in points)])
+    )
+    colours = {task: place % TASK_COLOURS for place, task in enumerate(tasks)}
+    panels = [(label, charts.loss_panel(label, points, colours)) for label, points in drawn.items()]
+    shown = {task for points in drawn.values() for task in points}
+    legend = [(task, colour) for task, colour in colours.items() if task in shown]
+    return {"panels": panels, "legend": legend} if panels else None
+
+
+def clean_points(points: Any) -> list[charts.Point]:
+    found = [(number(pair[0]), number(pair[1])) for pair in points or [] if len(pair) == 2]
+    return [(x, y) for x, y in found if x is not None and y is not None]
+
+
+def fusion(facts: Facts) -> dict[str, Any] | None:
+    told = facts.get("fusion") or {}
+    if not told:
+        return None
+    branches = [(name, number(n) or 0.0) for name, n in (told.get("branches") or {}).items()]
+    looks = {"slerp": "gain", "linear": "wrong", "copied": "right"}
+    bar = charts.stacked_bar([(name, n, looks.get(name, "rest")) for name, n in branches])
+    tensors = told.get("tensors") or []
+    return {
+        **told,
+        "branches": [(name, n, looks.get(name, "rest")) for name, n in branches],
+        "bar": bar if branches else "",
+        "tensors": tensors[:MOST_TENSORS],
+        "left_out": max(0, len(tensors) - MOST_TENSORS),
+    }
+
+
+def held(facts: Facts) -> list[dict[str, Any]] | None:
+    rows = []
+    for entry in facts.get("held") or []:
+        before, after = entry.get("digest_before"), entry.get("digest_after")
+        changed = number(entry.get("changed"))
+        broken = bool(changed) or (before and after and before != after)
+        known = changed is not None or (before and after)
+        proof = "broken" if broken else "kept" if known else "unknown"
+        rows.append({**entry, "proof": proof if number(entry.get("entries")) != 0 else "nothing"})
+    return rows or None
