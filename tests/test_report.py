@@ -169,8 +169,7 @@ def test_an_empty_report_says_so() -> None:
 def test_a_missing_section_vanishes_cleanly(key: str) -> None:
     facts = small_sample()
     without = {name: value for name, value in facts.items() if name != key}
-    pages = [Page(render({**without, key: value})) for value in (None, type(facts[key])())]
-    pages.append(Page(render(without)))
+    pages = [Page(render(found)) for found in (without, {**facts, key: type(facts[key])()})]
     assert len({tuple(anchors(found)) for found in pages}) == 1
     sections = [name for name, _, _ in SECTIONS]
     gone = {"results": ["scores", "cost"], "paths": ["stages"]}.get(key, [key])
@@ -451,9 +450,12 @@ def test_a_broken_promise_is_an_alarm() -> None:
 
 def test_an_addition_tells_new_and_earlier_tasks_apart() -> None:
     facts = sample()
-    (before, _) = [each for each in verdict(facts).sentences if each.startswith("Adding dialogue")]
+    (before,) = [each for each in verdict(facts).sentences if each.startswith("Adding dialogue")]
     assert "the model before: clearly better on dialogue (loss −0.169)" in before
     assert "on the earlier tasks, no clear difference on any of 3 tasks" in before
+    assert "Adding dialogue, against plain sequence: no clear difference on dialogue" in render(
+        facts
+    )
     only = {key: facts[key] for key in ("tasks", "additions")}
     assert verdict(only).headline == before
 

@@ -108,9 +108,9 @@ def verdict(facts: Facts) -> Verdict:
     said = [f"Against {name_of(each.label)}: {describe(each)}." for each in comparisons]
     if tuned is not None:
         said += forgetting(facts, str(tuned.get("label")), metrics) + cost(results)
-    added = [
-        sentence for each in facts.get("additions") or [] for sentence in addition(each, metrics)
-    ]
+    # Of each addition the first sentence, against the model before; its section has them all.
+    told = [addition(each, metrics)[:1] for each in facts.get("additions") or []]
+    added = [sentence for sentences in told for sentence in sentences]
     if comparisons:
         line = headline(comparisons, base_label_of(results))
     else:

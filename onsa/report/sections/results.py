@@ -19,7 +19,7 @@ from onsa.report.scores import (
     score_in,
     tuned_result,
 )
-from onsa.report.verdict import addition_results
+from onsa.report.verdict import addition, addition_results
 from onsa.report.words import MISSING, number
 
 MOST_COLUMNS = 3  # of comparisons in the card; the sentences name them all
@@ -115,7 +115,8 @@ def additions(facts: Facts) -> list[dict[str, Any]] | None:
         names = entry.get("task") or []
         names = [names] if isinstance(names, str) else names
         card = score_card(addition_results(entry), metrics, list(entry.get("flips") or []))
-        views.append({**entry, "names": names, "card": card})
+        said = addition(entry, metrics)
+        views.append({**entry, "names": names, "card": card, "sentences": said})
     return views or None
 
 
