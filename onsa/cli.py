@@ -24,7 +24,8 @@ app = typer.Typer(
 RecipeFile = Annotated[Path, typer.Argument(help="A YAML recipe.", metavar="RECIPE")]
 RunFolder = Annotated[Path, typer.Argument(help="The folder of a run.", metavar="RUN")]
 Overrides = Annotated[
-    list[str] | None, typer.Argument(help="key=value pairs put over the recipe.", metavar="KEY=VALUE")
+    list[str] | None,
+    typer.Argument(help="key=value pairs put over the recipe.", metavar="KEY=VALUE"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
@@ -68,7 +69,9 @@ def _options(
 
 @app.command()
 def init(
-    files: Annotated[list[Path], typer.Argument(help="Data files, one task each.", metavar="FILE…")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Data files, one task each.", metavar="FILE…")
+    ],
     model: Annotated[str, typer.Option(help="Model folder or hub name.")] = "",
     output: Annotated[Path, typer.Option(help="The recipe to write.")] = Path("recipe.yaml"),
 ) -> None:
@@ -76,7 +79,7 @@ def init(
 
     Example: `onsa init maths.jsonl logic.jsonl --model ./smollm2`
     """
-    from onsa.init import write_recipe
+    from onsa.commands.init import write_recipe
 
     print(write_recipe(files, model, output))
 
@@ -87,7 +90,7 @@ def check(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
 
     Example: `onsa check recipe.yaml`
     """
-    from onsa.check import check_recipe, show
+    from onsa.commands.check import check_recipe, show
 
     facts = check_recipe(recipe, overrides or [])
     _print_json(facts) if as_json else show(facts)
@@ -104,8 +107,8 @@ def tune(
 
     Example: `onsa tune recipe.yaml core_share=0.02 learning_rate=2e-4`
     """
+    from onsa.commands.tune import carry_out, read_recipe
     from onsa.progress import Progress
-    from onsa.tune import carry_out, read_recipe
 
     read = read_recipe(recipe, overrides or [])
     run = carry_out(read, recipe.resolve().parent, Progress(quiet), _command())
@@ -117,8 +120,12 @@ def add(
     run: RunFolder,
     recipe: RecipeFile,
     overrides: Overrides = None,
-    replay: Annotated[float, typer.Option(help="Share of the earlier tasks' rows to mix in.")] = 0.0,
-    compare: Annotated[bool, typer.Option(help="Also train plainly, nothing held.")] = True,
+    replay: Annotated[
+        float | None, typer.Option(help="Share of the earlier tasks' rows to mix in.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="RUN is a tuned model that onsa did not make; this its base.")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -126,11 +133,12 @@ def add(
 
     Example: `onsa add runs/first more.yaml --replay 0.02`
     """
-    from onsa.add import add_tasks
+    from onsa.commands.add import add_tasks
     from onsa.progress import Progress
 
-    add_tasks(run, recipe, overrides or [], replay, compare, Progress(quiet), _command())
-    _finish(run, as_json)
+    given = list(overrides or []) + ([] if replay is None else [f"replay={replay}"])
+    done = add_tasks(run, recipe, given, base, Progress(quiet), _command())
+    _finish(done.folder, as_json)
 
 
 @app.command()
@@ -177,7 +185,7 @@ def chat(
 
     Example: `onsa chat runs/first`
     """
-    from onsa.chat import converse
+    from onsa.commands.chat import converse
 
     converse(run, system, max_new_tokens)
 
@@ -193,7 +201,7 @@ def demo(
 
     Example: `onsa demo`
     """
-    from onsa.demo import run_demo
+    from onsa.commands.demo import run_demo
     from onsa.progress import Progress
 
     run_demo(output, seed, Progress(quiet), _command())
@@ -203,18 +211,19 @@ def demo(
 def _finish(folder: Path, as_json: bool) -> None:
     """The figures for a program, or for a person the verdict and where to look."""
     from onsa.files import read_json
-    from onsa.report.write import verdict
+    from onsa.report.verdict import verdict
 
     facts = read_json(folder / "report.json")
     if as_json:
         _print_json(facts)
         return
-    print(verdict(facts))
+    said = verdict(facts)
+    print("\n".join((*said.alarms, said.headline, "", *said.sentences)))
     print(f"\nmodel   {folder / 'model'}\nreport  {folder / 'report.html'}")
 
 
 def _list(rows: list[tuple[str, str, str, Any]], as_json: bool) -> None:
-    entries = [
+    entries: list[dict[str, Any]] = [
         {"name": name, "summary": summary, "paper": paper, "settings": _settings(settings)}
         for name, summary, paper, settings in rows
     ]
@@ -231,7 +240,9 @@ def _list(rows: list[tuple[str, str, str, Any]], as_json: bool) -> None:
 def _settings(settings: Any) -> dict[str, dict[str, Any]]:
     return {
         key: {
-            "default": None if field.is_required() else _plain(field.get_default(call_default_factory=True)),
+            "default": None
+            if field.is_required()
+            else _plain(field.get_default(call_default_factory=True)),
             "description": field.description or "",
         }
         for key, field in settings.model_fields.items()

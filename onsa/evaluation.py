@@ -6,7 +6,9 @@ in memory fails at once. The arithmetic is that of the training's precision.
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.progress import Advance
-    from onsa.run import Step
+    from onsa.run import Run, Step
     from onsa.tasks import Task
 
 
@@ -34,14 +36,11 @@ def score(
     encoder: Encoder,
     training: Training,
     rows: int | None = None,
-    losses: bool = False,
-    loss_rows: int | None = None,
 ) -> dict[str, Any]:
     """Score `weights` on the first `rows` evaluation examples of each task.
 
     Returns, for each task: `scores` and `replies` by example (tasks that are scored by their loss
-    have the loss of each example as score), and with `losses` the mean held-out `loss` per reply
-    token over the first `loss_rows` examples.
+    have the loss of each example as score).
     """
     model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
     scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
@@ -49,13 +48,44 @@ def score(
     started = time.monotonic()
     with step.progress.track(step.name, total, "examples") as advance:
         found = {task.name: scorer.score(task, task.evaluation[:rows], advance) for task in tasks}
-    if losses:
-        for task in tasks:
-            known = found[task.name]["scores"] if task.mode == "loss" else None
-            per_row = known or scorer.losses(task.evaluation[: loss_rows or rows])
-            found[task.name]["loss"] = math.fsum(per_row) / len(per_row)
     step.note(scoring_seconds=round(time.monotonic() - started, 2))
     return found
+
+
+def held_out_loss(
+    step: Step,
+    *,
+    weights: Weights,
+    tasks: Sequence[Task],
+    encoder: Encoder,
+    training: Training,
+) -> dict[str, float]:
+    """The mean loss per reply token of `weights` on each task's evaluation rows."""
+    model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
+    scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
+    total = sum(len(task.evaluation) for task in tasks)
+    with step.progress.track(step.name, total, "examples") as advance:
+        losses = {task.name: scorer.losses(task.evaluation, advance) for task in tasks}
+    return {name: statistics.fmean(rows) for name, rows in losses.items()}
+
+
+def scoring_settings(training: Training) -> Training:
+    """Only what touches scores: a changed learning rate must not score the base anew."""
+    kept = training.model_dump(include={"per_device_eval_batch_size", "precision", "max_length"})
+    return Training(**kept)
+
+
+def run_scoring(
+    run: Run, name: str, *, weights: Weights, tasks: Sequence[Task], rows: int | None = None
+) -> dict[str, Any]:
+    """`score` as the step `name` of a run."""
+    # Without their training rows, which no score depends on.
+    scored_on = [dataclasses.replace(task, train=(), weight=1.0) for task in tasks]
+    training = scoring_settings(run.recipe.training)
+    return run.step(
+        name, score, weights=weights, tasks=scored_on, encoder=run.encoder, training=training,
+        rows=rows,
+    )  # fmt: skip
 
 
 class Scorer:
@@ -118,9 +148,7 @@ class Scorer:
         return [choice for _, choice in best]
 
     @torch.inference_mode()
-    def losses(
-        self, examples: Sequence[Example], advance: Advance = lambda n: None
-    ) -> list[float]:
+    def losses(self, examples: Sequence[Example], advance: Advance = lambda n: None) -> list[float]:
         """The mean loss per reply token of each example."""
         encoded = [self.encoder.encode(example) for example in examples]
         losses = [0.0] * len(encoded)

@@ -79,7 +79,9 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.h5", "*.msgpack"]))
+        return Path(
+            snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.h5", "*.msgpack"])
+        )
     except Exception as fault:  # the hub's client raises a dozen kinds, offline ones among them
         raise InputError(
             f"is not a folder here and the hub gave none ({type(fault).__name__})",
@@ -125,7 +127,9 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> Any:
     return tokenizer
 
 
-def load_model(weights: Weights, dtype: torch.dtype = torch.float32, remote_code: bool = False) -> Any:
+def load_model(
+    weights: Weights, dtype: torch.dtype = torch.float32, remote_code: bool = False
+) -> Any:
     """The causal language model in a weights folder, with every parameter in `dtype`."""
     from transformers import AutoModelForCausalLM
 
@@ -145,18 +149,19 @@ def load_model(weights: Weights, dtype: torch.dtype = torch.float32, remote_code
 
 
 def import_base(step: Step, source: Weights, remote_code: bool) -> Weights:
-    """The base under the names that `save_pretrained` gives its tensors, each tied one once.
+    """The base under the names of the model's parameters, each tied one once.
 
-    Older checkpoints name tensors otherwise or hold tied ones twice; all arithmetic goes by name.
+    Some checkpoints name tensors otherwise (GPT-NeoX's `embed_out` is the parameter `lm_head`) or
+    hold tied ones twice; all arithmetic and all holding goes by the parameters' names.
     """
     model = load_model(source, _stored_dtype(source), remote_code)
-    model.save_pretrained(step.folder / "base")
+    save_by_parameter(model, step.folder / "base")
     step.note(renamed=sorted(set(source.names) - set(Weights(step.folder / "base").names))[:20])
     return Weights(step.folder / "base")
 
 
 def needs_import(source: Weights, remote_code: bool) -> bool:
-    """Whether the checkpoint's tensors are not named as `save_pretrained` would name them."""
+    """Whether the checkpoint's tensors are not named as the model's parameters are."""
     return set(source.names) != set(_expected_names(source.folder, remote_code))
 
 
@@ -176,6 +181,11 @@ def _expected_names(folder: Path, remote_code: bool) -> list[str]:
     # named_parameters gives a tied tensor once, under its first name; buffers come untied.
     persistent = [name for name, _ in model.named_parameters()]
     return persistent + [name for name, _ in model.named_buffers() if name in model.state_dict()]
+
+
+def save_by_parameter(model: Any, folder: Path) -> None:
+    """Save a model with its tensors named as its parameters, which `from_pretrained` reads too."""
+    model.save_pretrained(folder, save_original_format=False)
 
 
 def check_vocabulary(tokenizer: Any, model_folder: Path) -> None:
@@ -204,7 +214,7 @@ def compute_dtype(precision: str) -> torch.dtype:
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    capable = getattr(torch.cpu, "get_capabilities", dict)()
+    capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = capable.get("avx512_bf16") or capable.get("amx_bf16")
     return torch.bfloat16 if fast else torch.float32
 

@@ -42,7 +42,7 @@ def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None
     run.tasks = tasks
     run.path = recipe.method
     run.base = find_base(run, model_folder)
-    for note in overlap_notes(tasks, recipe.overlap_share):
+    for note in (*task_notes(tasks), *overlap_notes(tasks, recipe.overlap_share)):
         run.warn(note)
     return run
 
@@ -54,14 +54,7 @@ def identity(recipe: Recipe) -> dict[str, Any]:
 
 def load_tasks(recipe: Recipe, base_folder: Path) -> list[Task]:
     return [
-        load_task(
-            task.name,
-            task.kind,
-            task.options,
-            base_folder=base_folder,
-            seed=recipe.seed,
-            weight=task.weight,
-        )
+        load_task(task.name, task.kind, task.options, base_folder, recipe.seed, task.weight)
         for task in recipe.tasks
     ]
 
@@ -98,6 +91,11 @@ def check_rows(tasks: list[Task], encoder: Encoder) -> None:
                 raise InputError(
                     fault.what, where=f"task {task.name}, {row.source}", way_out=fault.way_out
                 ) from None
+
+
+def task_notes(tasks: list[Task]) -> list[str]:
+    """What the loading of each task left out."""
+    return [f"task {task.name}: {note}" for task in tasks for note in task.notes]
 
 
 def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:

@@ -22,6 +22,7 @@ from onsa import __version__
 from onsa.errors import InputError
 from onsa.files import digest_of_json, publish_folder, read_json, write_json
 from onsa.masks import ParameterMask
+from onsa.models import copy_companions
 from onsa.progress import Progress, clock
 from onsa.weights import Weights
 
@@ -47,6 +48,11 @@ class Step:
     def note(self, **facts: Any) -> None:
         """Keep JSON facts about how the result came about, for the report."""
         self.facts.update(facts)
+
+    def complete(self, weights: Weights) -> Weights:
+        """Make a folder of bare weights a whole Hugging Face folder."""
+        copy_companions(self.run.companions, weights.folder)
+        return weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,10 +93,13 @@ class Run:
         self.folder = folder
         self.progress = progress or Progress(quiet=True)
         self.path = ""
+        self.about_method: dict[str, Any] = {}
+        self.specialists: set[str] = set()  # paths that end in one model for each task
         self.history: list[StepRecord] = []
         self.stages: list[Stage] = []
         self.findings: dict[str, Any] = {}
         self.notes: list[str] = []
+        self.cores: dict[str, ParameterMask] = {}  # of its tasks, where the method found them
         self._made_by: dict[int, tuple[Any, str]] = {}
         self._lock = _lock(folder)
 
@@ -105,15 +114,6 @@ class Run:
 
     def __fspath__(self) -> str:
         return str(self.folder)
-
-    @property
-    def training_inputs(self) -> dict[str, Any]:
-        """What every training of this run has in common."""
-        return {
-            "encoder": self.encoder,
-            "training": self.recipe.training,
-            "seed": self.recipe.seed,
-        }
 
     def stage(self, label: str, weights: Weights) -> None:
         """Mark weights on the way, to be scored on all tasks."""
@@ -150,7 +150,7 @@ class Run:
         self.progress.say(f"{name}: {'kept from before' if reused else clock(record.seconds)}")
         result = _read_back(kept["result"], folder)
         self._remember(result, digest)
-        return result  # type: ignore[no-any-return]
+        return result
 
     def record_of(self, value: Any) -> str | None:
         """The digest of the step that made `value`, if one of this run's steps did."""

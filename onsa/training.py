@@ -7,8 +7,10 @@ not there, and a stop at the first loss that is not a number.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
+import shutil
 import time
 import warnings
 from collections.abc import Sequence
@@ -25,22 +27,32 @@ from onsa.data.batches import Plan, plan_epochs, plan_tokens, processed_tokens, 
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
-from onsa.losses import token_losses
 from onsa.isolation import Hold, held, prove_held
+from onsa.losses import token_losses
 from onsa.masks import ParameterMask
-from onsa.models import compute_dtype, copy_companions, load_model
+from onsa.models import compute_dtype, load_model, save_by_parameter
 from onsa.recipe import Training
 from onsa.resources import PeakMemory
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
-    from onsa.run import Step
+    from onsa.run import Run, Step
     from onsa.tasks import Task
 
 CHECKPOINT_MARK = "onsa.json"  # written last: a checkpoint without it was cut off
 CURVE_POINTS = 100
 
 disable_progress_bar()  # ours shows the time left
+
+
+def run_training(
+    run: Run, name: str, *, start: Weights, tasks: Sequence[Task], **changes: Any
+) -> dict[str, Any]:
+    """`train` as the step `name` of a run, by its recipe but for `changes`."""
+    inputs = {"training": run.recipe.training, "seed": run.recipe.seed, **changes}
+    # Without their evaluation rows: asking for more of those must not train anew.
+    trained_on = [dataclasses.replace(task, evaluation=()) for task in tasks]
+    return run.step(name, train, start=start, tasks=trained_on, encoder=run.encoder, **inputs)
 
 
 def train(
@@ -178,7 +190,7 @@ class PlannedTrainer(Trainer):
 
     def _broken(self, what: str) -> InputError:
         """Keep the weights, which the broken batch has not reached, and say where it broke."""
-        self.model.save_pretrained(self.last_good)
+        save_by_parameter(self.model, self.last_good)
         at = self.state.global_step * self.args.gradient_accumulation_steps
         batch = self.plan[min(at, len(self.plan) - 1)]
         tasks = ", ".join(sorted({task for task, _ in batch}))
@@ -189,7 +201,7 @@ class PlannedTrainer(Trainer):
         )
 
 
-class _Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class _Rows(torch.utils.data.Dataset):
     """The rows of a plan, in its order."""
 
     def __init__(self, plan: Plan, corpus: dict[str, list[Encoded]]) -> None:
@@ -342,12 +354,9 @@ def _last_checkpoint(folder: Path) -> Path | None:
 
 
 def _keep(step: Step, trainer: PlannedTrainer, start: Weights, moment: bool) -> dict[str, Any]:
-    import shutil
-
     folder = step.folder / "weights"
-    trainer.model.save_pretrained(folder)
-    copy_companions(step.run.companions, folder)
-    result: dict[str, Any] = {"weights": Weights(folder)}
+    save_by_parameter(trainer.model, folder)
+    result: dict[str, Any] = {"weights": step.complete(Weights(folder))}
     if moment:
         result["second_moment"] = _second_moment(trainer, step.folder / "second_moment")
     shutil.rmtree(trainer.args.output_dir, ignore_errors=True)

@@ -15,9 +15,7 @@ from onsa.models import PLAIN_TEMPLATE
 
 def conversation(*turns: str) -> Example:
     roles = ("user", "assistant")
-    messages = tuple(
-        {"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns)
-    )
+    messages = tuple({"role": roles[n % 2], "content": turn} for n, turn in enumerate(turns))
     return Example(messages, source="rows.jsonl:7")
 
 
@@ -39,7 +37,9 @@ def test_pain_p7_the_end_of_the_reply_is_trained(tokenizer: Any) -> None:
 
 
 def test_pain_p7_a_template_that_never_ends_a_reply_is_refused(tokenizer: Any) -> None:
-    tokenizer = type(tokenizer)(tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|im_end|>")
+    tokenizer = type(tokenizer)(
+        tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|im_end|>"
+    )
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}"
     with pytest.raises(InputError, match=r"never stop.*plain"):
         Encoder(tokenizer, 200).encode(conversation("say a", "a"))

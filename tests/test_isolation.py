@@ -74,8 +74,10 @@ def test_held_entries_do_not_move_and_the_others_do(
     run: Run, tiny_model: Callable[..., Path], architecture: str
 ) -> None:
     base = Weights(tiny_model(architecture))
-    mask = fifth(base) if architecture == "llama" else ParameterMask.matching(
-        base.float_shapes, ["*.0.*"]
+    mask = (
+        fifth(base)
+        if architecture == "llama"
+        else ParameterMask.matching(base.float_shapes, ["*.0.*"])
     )
     after = trained(run, base, hold=mask)["weights"]
     moved = {name: base[name] != after[name] for name in base.names}
@@ -98,7 +100,9 @@ def test_zeroing_the_gradient_alone_does_not_hold(
         trained(run, base, hold=fifth(base))
 
 
-def test_the_proof_compares_bits_not_values(tiny_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_the_proof_compares_bits_not_values(
+    tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
     from safetensors.torch import load_file, save_file
 
     base = Weights(tiny_model())
@@ -114,7 +118,9 @@ def test_the_proof_compares_bits_not_values(tiny_model: Callable[..., Path], tmp
     assert prove_held(minus, Weights(tmp_path / "zero"), mask)["changed"] == 1
 
 
-def test_held_gradients_do_not_shrink_the_others_by_clipping(tiny_model: Callable[..., Path]) -> None:
+def test_held_gradients_do_not_shrink_the_others_by_clipping(
+    tiny_model: Callable[..., Path],
+) -> None:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model())

@@ -40,7 +40,10 @@ def test_a_flat_recipe_is_sorted_into_its_parts() -> None:
 
 
 def test_tasks_may_be_a_mapping() -> None:
-    assert [t.name for t in build(tasks={"a": {"train": "x"}, "b": {"train": "y"}}).tasks] == ["a", "b"]
+    assert [t.name for t in build(tasks={"a": {"train": "x"}, "b": {"train": "y"}}).tasks] == [
+        "a",
+        "b",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -95,13 +98,15 @@ def test_overrides_reach_into_tasks(tmp_path: Path) -> None:
     recipe = build_recipe(raw, METHODS)
     assert recipe.training.learning_rate == 3e-4
     assert recipe.tasks[0].options["train"] == "b.jsonl"
-    with pytest.raises(InputError, match="no 'tasks.z'"):
+    with pytest.raises(InputError, match=r"no 'tasks\.z'"):
         read_raw(path, ["tasks.z.train=b.jsonl"])
 
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 KEYS = st.sampled_from([*Recipe.model_fields, "learning_rate", "core_share", "x"])

@@ -74,9 +74,7 @@ def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
     return Encoded(ids[:max_length], kept, lost)
 
 
-def render(
-    messages: Sequence[dict[str, str]], tokenizer: Any, generation: bool = False
-) -> str:
+def render(messages: Sequence[dict[str, str]], tokenizer: Any, generation: bool = False) -> str:
     """The conversation as text by the tokenizer's own chat template."""
     try:
         text = tokenizer.apply_chat_template(

@@ -19,6 +19,11 @@ from typing import Any
 from pydantic import BaseModel
 
 Function = Callable[[Any, Any], Any]
+Epochs = Callable[[Any, float], float]
+
+
+def plain_epochs(settings: Any, num_train_epochs: float) -> float:
+    return num_train_epochs
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ class Method:
     function: Function
     settings: type[BaseModel]
     paper: str = ""
+    epochs: Epochs = plain_epochs  # passes over the data, by settings and num_train_epochs
 
     @property
     def summary(self) -> str:
@@ -42,13 +48,13 @@ _found: dict[str, Method] = {}
 
 
 def method(
-    name: str, *, settings: type[BaseModel], paper: str = ""
+    name: str, *, settings: type[BaseModel], paper: str = "", epochs: Epochs = plain_epochs
 ) -> Callable[[Function], Function]:
     """Make a function the method `name`."""
 
     def enter(function: Function) -> Function:
         assert name not in _found, f"two methods are named {name!r}"
-        _found[name] = Method(name, function, settings, paper)
+        _found[name] = Method(name, function, settings, paper, epochs)
         return function
 
     return enter

@@ -7,23 +7,276 @@ said in docs/methods/cpi_ft.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import dataclasses
+import math
+import statistics
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from onsa.cores.fusion import ConflictRule, FusionRule, fuse
-from onsa.cores.grouping import GroupingRule, group_tasks, jaccard_matrix
-from onsa.cores.hold import HoldRule, held_mask
-from onsa.cores.order import OrderRule, order_groups
-from onsa.cores.saliency import SaliencyRule, core_region
-from onsa.cores.transfer import held_out_loss, transfer_matrix
+from onsa.cores import grouping, hold, order
+from onsa.cores.steps import find_core, find_overlap, fuse_models
+from onsa.data.split import sample_rows, split_rows
+from onsa.evaluation import held_out_loss, scoring_settings
+from onsa.masks import ParameterMask
 from onsa.methods import method
-from onsa.recipe import Settings
-from onsa.run import Run, Step
-from onsa.training import train
+from onsa.models import place_of
+from onsa.recipe import Settings, Share
+from onsa.run import Run
+from onsa.training import run_training
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
-    from onsa.masks import ParameterMask
     from onsa.tasks import Task
+
+Groups = list[list[str]]
+Cores = dict[str, ParameterMask]
+
+
+class CpiFt(Settings):
+    core_share: Share = Field(0.01, description="p: share of all entries that is a task's core")
+    saliency: str = Field("update", description="what makes an entry part of the core")
+    probe_share: float = Field(1.0, gt=0, le=1, description="share of a task's rows to probe on")
+    overlap: float | str = Field(0.1, description="tau: Jaccard from which tasks share a group")
+    grouping: str = Field("jaccard", description="what links two tasks into a group")
+    groups: Groups | None = Field(None, description="the groups by hand, for grouping 'given'")
+    order: str | list[str] = Field("random", description="of the groups: a rule, or task names")
+    fusion: str = Field("slerp", description="how what is no core becomes one model")
+    conflict: str = Field("larger_update", description="whose value an entry in two cores takes")
+    epsilon: float = Field(1e-4, ge=0, description="radians below which SLERP is a straight line")
+    update_scale: float = Field(0.5, gt=0, description="lambda of the fusion 'update_sum'")
+    hold: str = Field("earlier", description="what is still while a group trains")
+    integrate_on: Literal["mixed", "seen", "group"] = Field(
+        "mixed", description="a stage's rows: of all tasks, of those so far, of its own group"
+    )
+    integrate_share: float = Field(
+        0.25, gt=0, le=1, description="rows of the integration, by the tasks' training rows"
+    )
+    integrate_learning_rate: float | None = Field(None, gt=0)
+    replay: float = Field(0.0, ge=0, lt=1, description="share of earlier groups' rows mixed in")
+    validation_rows: int = Field(16, ge=0, description="training rows kept out to measure transfer")
+
+
+def epochs(settings: CpiFt, num_train_epochs: float) -> float:
+    """Passes over the data, probes and integration together."""
+    return num_train_epochs * (settings.probe_share + settings.integrate_share)
+
+
+@method("cpi_ft", settings=CpiFt, paper="arXiv:2508.21741", epochs=epochs)
+def cpi_ft(run: Run, settings: CpiFt) -> Weights:
+    """Probe each task, find its core, group, fuse, train on with earlier cores held."""
+    tasks, validation = _keep_out(run, settings)
+    probes = {task.name: _probe(run, settings, task) for task in tasks}
+    cores = {name: _core(run, settings, name, probe) for name, probe in probes.items()}
+    groups = _groups(run, settings, cores, _losses(run, probes, validation))
+    weights = _fuse(run, settings, probes, cores)
+    for number in range(len(groups)):
+        weights = _integrate(run, settings, weights, tasks, groups, number, cores)
+    run.cores = cores
+    return weights
+
+
+def _keep_out(run: Run, settings: CpiFt) -> tuple[list[Task], list[Task]]:
+    """The tasks without the rows that measure transfer, and those rows as tasks to score."""
+    seed = run.recipe.seed
+    pairs = [split_rows(task, settings.validation_rows, seed) for task in run.tasks]
+    return [rest for rest, _ in pairs], [kept for _, kept in pairs if kept is not None]
+
+
+def _probe(run: Run, settings: CpiFt, task: Task) -> dict[str, Any]:
+    """A short full fine-tune on one task alone, from the base."""
+    probe: dict[str, Any] = run_training(
+        run,
+        f"probe/{task.name}",
+        start=run.base,
+        tasks=[sample_rows(task, settings.probe_share, run.recipe.seed)],
+        keep_second_moment=settings.saliency == "adam",
+    )
+    run.stage(f"probe {task.name}", probe["weights"])
+    return probe
+
+
+def _core(run: Run, settings: CpiFt, name: str, probe: Mapping[str, Any]) -> ParameterMask:
+    core = run.step(
+        f"core/{name}",
+        find_core,
+        base=run.base,
+        tuned=probe["weights"],
+        share=settings.core_share,
+        rule=settings.saliency,
+        seed=f"{run.recipe.seed}/{name}",
+        second_moment=probe.get("second_moment"),
+    )
+    run.find(cores={**run.findings.get("cores", {}), name: where_it_lies(core)})
+    return core
+
+
+def where_it_lies(core: ParameterMask) -> dict[str, Any]:
+    """Entries of a core by block and role, beside how many there are."""
+    inside, there = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for name, count in core.count_by_name().items():
+        place = dataclasses.astuple(place_of(name))
+        inside[place] += count
+        there[place] += math.prod(core.shapes[name])
+    cells = [
+        {"block": block, "role": role, "entries": inside[block, role], "of": there[block, role]}
+        for block, role in there
+    ]
+    return {"entries": core.count, "share": core.share, "cells": cells}
+
+
+def _losses(
+    run: Run, probes: Mapping[str, Any], validation: list[Task]
+) -> dict[str, dict[str, float]] | None:
+    """Held-out loss of every task under the base (`""`) and under every probe."""
+    if len(validation) < len(probes):
+        run.warn("too few training rows to keep any out: loss transfer is not measured")
+        return None
+    models = {"": run.base, **{name: probe["weights"] for name, probe in probes.items()}}
+    losses = {
+        name: run.step(
+            f"transfer/{name or 'base'}",
+            held_out_loss,
+            weights=weights,
+            tasks=validation,
+            encoder=run.encoder,
+            training=scoring_settings(run.recipe.training),
+        )
+        for name, weights in models.items()
+    }
+    names = list(probes)
+    table = [[losses[i][j] for j in names] for i in names]
+    base = [losses[""][name] for name in names]
+    matrix = grouping.transfer_matrix(base, table)
+    run.find(transfer={"tasks": names, "matrix": matrix, "loss": table, "base_loss": base})
+    return losses
+
+
+def _groups(
+    run: Run,
+    settings: CpiFt,
+    cores: Cores,
+    losses: dict[str, dict[str, float]] | None,
+) -> Groups:
+    """The groups in the order of their training, and why."""
+    names = list(cores)
+    overlap = run.step("overlap", find_overlap, cores=cores)
+    threshold = grouping.threshold_value(settings.overlap, settings.core_share)
+    transfer = run.findings["transfer"]["matrix"] if losses else None
+    rule = "given" if settings.groups else settings.grouping
+    groups = grouping.group_tasks(
+        grouping.Evidence(names, threshold, overlap, transfer, settings.groups), rule
+    )
+    given = None if isinstance(settings.order, str) else settings.order
+    evidence = order.Evidence(
+        names,
+        run.recipe.seed,
+        {name: losses[name][name] for name in names} if losses else None,
+        overlap,
+        transfer,
+        given,
+    )
+    order_rule = "given" if given else str(settings.order)
+    groups = order.order_groups(groups, evidence, order_rule)
+    chance = grouping.chance_level(settings.core_share)
+    run.find(
+        overlap={"tasks": names, "jaccard": overlap, "chance": chance, "threshold": threshold},
+        groups=groups,
+        order={
+            "rule": order_rule,
+            "sequence": groups,
+            "why": order.order.descriptions()[order_rule],
+        },
+    )
+    if len(groups) == 1 and settings.hold == "earlier":
+        run.warn("all tasks share one group: by the paper's rule nothing is held")
+    return groups
+
+
+def _fuse(
+    run: Run, settings: CpiFt, probes: Mapping[str, Mapping[str, Any]], cores: Cores
+) -> Weights:
+    options = {
+        "slerp": {"epsilon": settings.epsilon},
+        "update_sum": {"scale": settings.update_scale},
+    }
+    fused = run.step(
+        "fuse",
+        fuse_models,
+        base=run.base,
+        tuned={name: probe["weights"] for name, probe in probes.items()},
+        cores=cores,
+        blend=settings.fusion,
+        conflict=settings.conflict,
+        settings=options.get(settings.fusion, {}),
+    )
+    run.find(fusion={"epsilon": settings.epsilon, **_fusion_facts(fused["record"])})
+    run.stage("fused", fused["weights"])
+    weights: Weights = fused["weights"]
+    return weights
+
+
+def _fusion_facts(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a fusion in the form of the report."""
+    tensors = [
+        {"name": name, "angle": max(entry.pop("angles_rad", None) or [0.0]), **entry}
+        for name, entry in record.pop("tensors").items()
+    ]
+    angles = [tensor["angle"] for tensor in tensors if tensor["branch"] != "copied"]
+    return {
+        **record,
+        "angles": {"max": max(angles), "median": statistics.median(angles)},
+        "tensors": tensors,
+    }
+
+
+def _integrate(
+    run: Run,
+    settings: CpiFt,
+    start: Weights,
+    tasks: list[Task],
+    groups: Groups,
+    number: int,
+    cores: Cores,
+) -> Weights:
+    """Train one stage on, with the cores of earlier groups held."""
+    seed = run.recipe.seed
+    held = hold.held_entries(hold.Stage(number, groups, cores, seed + number), settings.hold)
+    training = run.recipe.training
+    if settings.integrate_learning_rate:
+        training = training.model_copy(update={"learning_rate": settings.integrate_learning_rate})
+    trained = run_training(
+        run,
+        f"integrate/{number + 1}",
+        start=start,
+        tasks=_stage_rows(settings, tasks, groups, number, seed),
+        hold=held if held.count else None,
+        training=training,
+    )
+    weights: Weights = trained["weights"]
+    run.stage(f"integrate {number + 1}: {' + '.join(groups[number])}", weights)
+    return weights
+
+
+def _stage_rows(
+    settings: CpiFt, tasks: list[Task], groups: Groups, number: int, seed: int
+) -> list[Task]:
+    """The balanced sample of a stage: over all stages, `integrate_share` of every task's rows."""
+    by_name = {task.name: task for task in tasks}
+    seen = [name for group in groups[: number + 1] for name in group]
+    drawn = {"mixed": list(by_name), "seen": seen, "group": groups[number]}[settings.integrate_on]
+    # A task that takes part in several stages gives each its part of the sample.
+    rows = settings.integrate_share * len(tasks) / len(groups) / len(drawn)
+    smallest = min(len(task.train) for task in tasks)
+    taken = [
+        sample_rows(by_name[name], rows * smallest / len(by_name[name].train), seed + number)
+        for name in drawn
+    ]
+    earlier = [name for name in seen if name not in drawn]
+    return taken + [
+        sample_rows(by_name[name], settings.replay, seed + number)
+        for name in earlier
+        if settings.replay
+    ]

@@ -7,7 +7,7 @@ from pydantic import Field
 from onsa.methods import method
 from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.training import train
+from onsa.training import run_training
 from onsa.weights import Weights
 
 
@@ -20,13 +20,12 @@ class Full(Settings):
 @method("full", settings=Full)
 def full(run: Run, settings: Full) -> Weights:
     """Train all weights on all tasks, mixed anew in every epoch."""
-    trained = run.step(
+    trained = run_training(
+        run,
         "full",
-        train,
         start=run.base,
         tasks=run.tasks,
         token_budget=settings.trained_tokens,
-        **run.training_inputs,
     )
     weights: Weights = trained["weights"]
     run.stage("mixed", weights)

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from onsa.cores.grouping import given_groups
+from onsa.cores.grouping import require_each_once
 from onsa.data.budget import divide_tokens
 from onsa.methods import method
 from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.training import train
+from onsa.training import run_training
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -40,13 +40,12 @@ def multi_stage(run: Run, settings: MultiStage) -> Weights:
     weights = run.base
     for number, group in enumerate(_groups(run.tasks, settings.stages, run.recipe.seed), start=1):
         own = [budgets[task.name] for task in group]
-        trained = run.step(
+        trained = run_training(
+            run,
             f"stage/{number}",
-            train,
             start=weights,
             tasks=group,
             token_budget=sum(filter(None, own)) or None,
-            **run.training_inputs,
         )
         weights = trained["weights"]
         run.stage(" + ".join(task.name for task in group), weights)
@@ -60,7 +59,8 @@ def _groups(
     if stages == "each":
         return [[task] for task in tasks]
     if isinstance(stages, list):
-        return [[by_name[name] for name in group] for group in given_groups(list(by_name), stages)]
+        require_each_once(list(by_name), [name for group in stages for name in group], "stages")
+        return [[by_name[name] for name in group] for group in stages]
     order = random.Random(f"multi_stage/{seed}").sample(list(tasks), len(tasks))
     count = max(1, min(int(stages), len(order)))
     return [order[number::count] for number in range(count)]

@@ -8,7 +8,7 @@ from onsa.data.budget import divide_tokens
 from onsa.methods import method
 from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.training import train
+from onsa.training import run_training
 from onsa.weights import Weights
 
 
@@ -24,13 +24,12 @@ def single(run: Run, settings: Single) -> dict[str, Weights]:
     budgets = divide_tokens(settings.trained_tokens, run.tasks, run.encoder)
     specialists = {}
     for task in run.tasks:
-        trained = run.step(
+        trained = run_training(
+            run,
             f"probe/{task.name}",
-            train,
             start=run.base,
             tasks=[task],
             token_budget=budgets[task.name],
-            **run.training_inputs,
         )
         specialists[task.name] = trained["weights"]
         run.stage(f"only {task.name}", trained["weights"])

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from onsa import __version__
+from onsa.files import read_json
 from onsa.metrics.intervals import mean_interval
 from onsa.metrics.paired import compare_paired
 from onsa.resources import describe_machine, versions
 
 if TYPE_CHECKING:
+    from onsa.masks import ParameterMask
     from onsa.run import Run
     from onsa.tasks import Task
 
@@ -30,7 +32,7 @@ def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "onsa_version": __version__,
         "command": command,
-        "method": _method(run),
+        "method": run.about_method,
         "model": _model(run),
         "recipe": recipe_text(run),
         "seed": run.recipe.seed,
@@ -45,11 +47,15 @@ def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
         "curves": curves(run),
         "held": held(run),
         "notes": run.notes + training_notes(run),
-        "steps": [
-            {"name": r.name, "digest": r.digest, "seconds": r.seconds, "reused": r.reused}
-            for r in run.history
-        ],
+        "steps": _steps(run),
     }
+
+
+def _steps(run: Run) -> list[dict[str, Any]]:
+    return [
+        {"name": r.name, "digest": r.digest, "seconds": r.seconds, "reused": r.reused}
+        for r in run.history
+    ]
 
 
 def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
@@ -59,6 +65,44 @@ def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
         role = "result" if path == run.recipe.method else "baseline"
         rows.append(_result(run, path, role, _end(run, scores, path)))
     return rows
+
+
+def with_addition(
+    facts: dict[str, Any],
+    run: Run,
+    new: Sequence[Task],
+    scores: Mapping[str, Mapping[str, Any]],
+    held_mask: ParameterMask | None,
+    replay_share: float,
+    command: str,
+) -> dict[str, Any]:
+    """The figures of a run with those of tasks that were added to it."""
+    roles = {"before": "base", "held": "result"}
+    entry = {
+        "task": [task.name for task in new],
+        "command": command,
+        "held_entries": held_mask.count if held_mask else 0,
+        "replay_share": replay_share,
+        "results": [
+            _result(run, label, roles.get(label, "baseline"), found)
+            for label, found in scores.items()
+        ],
+        "flips": [
+            _flip(task, label, "held", found[task.name], scores["held"][task.name])
+            for label, found in scores.items()
+            if label != "held"
+            for task in run.tasks
+        ],
+    }
+    return {
+        **facts,
+        "tasks": facts["tasks"] + [_task(task) for task in new],
+        "additions": [*facts.get("additions", []), entry],
+        "curves": facts["curves"] + curves(run),
+        "held": facts["held"] + held(run),
+        "notes": facts["notes"] + run.notes + training_notes(run),
+        "steps": facts["steps"] + _steps(run),
+    }
 
 
 def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,10 +153,10 @@ def _interval(found: Mapping[str, Any], rows: int | None = None) -> dict[str, An
 def paths(run: Run, scores: Scores) -> list[dict[str, Any]]:
     """The task x stage matrix of each way, every stage on the same rows."""
     rows = run.recipe.stage_rows
-    base = {"label": "base", "found": scores["base", "base"]}
+    base: dict[str, Any] = {"label": "base", "found": scores["base", "base"]}
     matrix = []
     for path in _paths(run):
-        stages = [base] + [
+        stages: list[dict[str, Any]] = [base] + [
             {"label": stage.label, "found": scores[path, stage.label]}
             for stage in run.stages
             if stage.path == path
@@ -249,16 +293,12 @@ def recipe_text(run: Run) -> str:
     return yaml.safe_dump(flat, allow_unicode=True, sort_keys=False)
 
 
-def _method(run: Run) -> dict[str, Any]:
-    return {"name": run.recipe.method, "settings": run.recipe.settings, **run.about_method}
-
-
 def _model(run: Run) -> dict[str, Any]:
     return {
         "name": run.recipe.model,
         "parameters": run.base.entry_count,
         "digest": run.base.digest,
-        "architecture": run.architecture,
+        "architecture": str(read_json(run.companions / "config.json").get("model_type", "")),
     }
 
 

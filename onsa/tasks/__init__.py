@@ -1,0 +1,171 @@
+"""Kinds of task: each is one file in this folder, found by looking; there is no list to edit.
+
+A file `number.py` holds `KIND = Kind(...)`: its settings, how its examples are loaded, and how a
+reply is scored. A `Task` is one task of a run: examples of a kind, ready to train and to score.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
+
+from onsa.data.example import Example
+from onsa.errors import InputError, did_you_mean
+from onsa.files import digest_of_json
+from onsa.recipe import validated
+
+Mode = Literal["generate", "choose", "loss"]
+
+# Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
+# a file may move.
+LOADING = {
+    "train",
+    "eval",
+    "eval_share",
+    "eval_rows",
+    "train_rows",
+    "columns",
+    "format",
+    "skip_empty",
+    "drop_overlap",
+}
+
+
+class Rows(NamedTuple):
+    """Loaded examples, and sentences for people on what was left out."""
+
+    train: list[Example]
+    evaluation: list[Example]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of task.
+
+    `mode` says what is scored: a greedy reply ("generate"), the likeliest of `extra["choices"]`
+    ("choose"), or nothing but the held-out loss on the replies ("loss"). `load(settings,
+    base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1.
+    """
+
+    name: str
+    summary: str
+    settings: type[BaseModel]
+    load: Callable[[Any, Path, int], Rows]
+    metric: str
+    mode: Mode
+    score: Callable[[str, Example, Any], float] | None = None
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a run: what it trains on, what it is scored on, and how."""
+
+    name: str
+    kind: str
+    settings: BaseModel
+    train: tuple[Example, ...]
+    evaluation: tuple[Example, ...]
+    weight: float = 1.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        return find_kind(self.kind).metric
+
+    @property
+    def mode(self) -> Mode:
+        return find_kind(self.kind).mode
+
+    @property
+    def higher_is_better(self) -> bool:
+        return find_kind(self.kind).higher_is_better
+
+    @property
+    def max_new_tokens(self) -> int:
+        """The longest reply that is generated, in tokens; 0 where none is."""
+        return int(getattr(self.settings, "max_new_tokens", 0))
+
+    def score(self, reply: str, example: Example) -> float:
+        """From 0 to 1: the reference reply scores 1, an empty one 0."""
+        score = find_kind(self.kind).score
+        assert score is not None, f"tasks of kind {self.kind} have no replies to score"
+        return score(reply, example, self.settings) if reply.strip() else 0.0
+
+    @cached_property
+    def digest(self) -> str:
+        """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
+        rows = [
+            [[example.messages, example.extra] for example in examples]
+            for examples in (self.train, self.evaluation)
+        ]
+        settings = self.settings.model_dump(mode="json", exclude=LOADING)
+        return digest_of_json([self.name, self.kind, self.weight, settings, rows])
+
+
+@cache
+def all_kinds() -> dict[str, Kind]:
+    """Every kind in this folder, by name; files that begin with `_` hold no kind."""
+    names = [item.name for item in pkgutil.iter_modules(__path__) if item.name[0] != "_"]
+    modules = [importlib.import_module(f"{__name__}.{name}") for name in sorted(names)]
+    return {module.KIND.name: module.KIND for module in modules}
+
+
+def find_kind(name: str) -> Kind:
+    if name not in all_kinds():
+        raise InputError(
+            f"unknown kind of task {name!r}", where="kind", way_out=did_you_mean(name, all_kinds())
+        )
+    return all_kinds()[name]
+
+
+def load_task(
+    name: str,
+    kind: str,
+    settings: Mapping[str, Any],
+    base_folder: Path,
+    seed: int,
+    weight: float = 1.0,
+) -> Task:
+    """The task `name` of a kind, its rows loaded and its references scored.
+
+    Raises:
+        InputError: an unknown kind or setting, faulty data, fewer than two rows, or a reference
+            reply that its own scoring does not find right.
+    """
+    place = f"task {name}"
+    try:
+        found = find_kind(kind)
+        values = validated(found.settings, dict(settings), "settings")
+        rows = found.load(values, base_folder, seed)
+        task = Task(
+            name, kind, values, tuple(rows.train), tuple(rows.evaluation), weight, rows.notes
+        )
+        _check_references(task)
+    except InputError as fault:
+        where = f"{place}, {fault.where}" if fault.where else place
+        raise InputError(fault.what, where=where, way_out=fault.way_out) from None
+    return task
+
+
+def _check_references(task: Task) -> None:
+    assert task.train, "loaders give at least a row to train on"
+    assert task.evaluation, "loaders give at least a row to score on"
+    if task.mode == "loss":
+        return
+    for example in task.evaluation:
+        score = task.score(example.reply, example)
+        if score != 1:
+            raise InputError(
+                f"the reference reply itself scores {score:.2g} as kind {task.kind!r}",
+                where=example.source,
+                way_out="mend the row, or choose another kind ('onsa tasks' lists them)",
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,16 +11,17 @@ from typing import Any
 import torch
 
 from onsa.errors import InputError
-from onsa.evaluation import score
+from onsa.evaluation import run_scoring
 from onsa.files import publish_folder
 from onsa.methods import all_methods, method_settings
-from onsa.models import copy_companions
+from onsa.models import copy_companions, load_model
 from onsa.prepare import open_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, build_recipe, read_raw
 from onsa.report.facts import collect
 from onsa.report.write import write_report
 from onsa.run import Run, Stage
+from onsa.state import State, save_state
 from onsa.weights import Weights, write_weights
 
 Result = Weights | dict[str, Weights]
@@ -34,7 +36,9 @@ def tune(*, progress: Progress | None = None, **recipe: Any) -> Run:
     Raises:
         InputError: something in the recipe, the data or the model is wrong; nothing was changed.
     """
-    return carry_out(build_recipe(recipe, method_settings()), Path.cwd(), progress, "onsa.tune(...)")
+    return carry_out(
+        build_recipe(recipe, method_settings()), Path.cwd(), progress, "onsa.tune(...)"
+    )
 
 
 def read_recipe(path: Path, overrides: list[str]) -> Recipe:
@@ -50,6 +54,14 @@ def carry_out(
 ) -> Run:
     """Tune, compare, score, export, report."""
     run = open_run(recipe, base_folder, progress)
+    try:
+        return _carry_out(run, base_folder, command)
+    finally:
+        run.release()
+
+
+def _carry_out(run: Run, home: Path, command: str) -> Run:
+    recipe = run.recipe
     result = _run_method(run, recipe.method, recipe.settings)
     budget = run.trained_tokens(run.path)
     for baseline in recipe.baselines:
@@ -58,6 +70,9 @@ def carry_out(
     run.path = recipe.method
     scores = score_stages(run)
     export(run, result)
+    if isinstance(result, Weights):
+        tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
+        save_state(run, State(recipe, home, run.companions, run.base, result, tasks, run.cores))
     write_report(run.folder, collect(run, scores, command))
     return run
 
@@ -65,7 +80,17 @@ def carry_out(
 def _run_method(run: Run, name: str, settings: Mapping[str, Any]) -> Result:
     method = all_methods()[name]
     known = {key: value for key, value in settings.items() if key in method.settings.model_fields}
-    result: Result = method(run, method.settings(**known))
+    chosen = method.settings(**known)
+    result: Result = method(run, chosen)
+    if isinstance(result, dict):
+        run.specialists.add(run.path)
+    if run.path == run.recipe.method:
+        run.about_method = {
+            "name": name,
+            "summary": method.summary,
+            "paper": method.paper,
+            "settings": chosen.model_dump(mode="json"),
+        }
     return result
 
 
@@ -76,24 +101,15 @@ def score_stages(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
     ends = {stage.path: stage for stage in run.stages}  # the last of each path
     for stage in run.stages:
         whole = stage is ends[stage.path]
-        scores[stage.path, stage.label] = _score(run, stage, None if whole else run.recipe.stage_rows)
+        scores[stage.path, stage.label] = _score(
+            run, stage, None if whole else run.recipe.stage_rows
+        )
     return scores
 
 
 def _score(run: Run, stage: Stage, rows: int | None) -> dict[str, Any]:
-    return run.step(
-        f"score/{stage.path}/{_plain(stage.label)}",
-        score,
-        weights=stage.weights,
-        tasks=run.tasks,
-        encoder=run.encoder,
-        training=run.recipe.training.model_copy(update=NOT_OF_SCORING),
-        rows=rows,
-    )
-
-
-# Settings of training that do not touch scores: changing them must not score anew.
-NOT_OF_SCORING = {"learning_rate": 1.0, "num_train_epochs": 1.0, "save_minutes": 0.0}
+    name = f"score/{stage.path}/{_plain(stage.label)}"
+    return run_scoring(run, name, weights=stage.weights, tasks=run.tasks, rows=rows)
 
 
 def _plain(label: str) -> str:
@@ -113,9 +129,21 @@ def export(run: Run, result: Result) -> None:
 def _write_model(run: Run, weights: Weights, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     dtype = getattr(torch, run.recipe.output_dtype)
-    write_weights(folder, weights, dtype=dtype)
+    if set(weights.names) == set(Weights(run.companions).names):
+        stream_as(weights, folder, dtype)
+    else:  # the architecture's files name tensors otherwise than its parameters
+        load_model(weights, dtype).save_pretrained(folder)
     run.encoder.tokenizer.save_pretrained(folder)
     copy_companions(run.companions, folder)
+
+
+def stream_as(weights: Weights, folder: Path, dtype: torch.dtype) -> None:
+    """Write the weights with floating-point tensors in `dtype`, one tensor at a time."""
+    layout = {
+        name: (dtype if name in weights.float_shapes else weights.dtypes[name], shape)
+        for name, shape in weights.shapes.items()
+    }
+    write_weights(folder, layout, lambda name: weights[name].to(layout[name][0]))
 
 
 def _stay_inside(output: Any, path: Path) -> None:

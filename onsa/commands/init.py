@@ -38,9 +38,7 @@ def write_recipe(files: Sequence[Path], model: str, output: Path) -> str:
         raise InputError("is there already", where=output, way_out="choose another --output")
     home = output.resolve().parent
     tasks = [_task(path, home) for path in files]
-    head = HEAD.format(
-        name=output.name, stem=output.stem, model=model or "FOLDER_OR_HUB_NAME"
-    )
+    head = HEAD.format(name=output.name, stem=output.stem, model=model or "FOLDER_OR_HUB_NAME")
     write_text(output, head + "".join(tasks))
     missing = "" if model else f"write the model into {output}, then "
     return f"wrote {output}; {missing}onsa check {output}"

@@ -31,7 +31,9 @@ def load_scorer(run: Path) -> Scorer:
     if not (folder / "config.json").is_file():
         several = sorted(path.parent.name for path in folder.glob("*/config.json"))
         raise InputError(
-            f"holds several models ({', '.join(several)})" if several else "holds no finished model",
+            f"holds several models ({', '.join(several)})"
+            if several
+            else "holds no finished model",
             where=folder,
             way_out="name one of them" if several else "finish the run with 'onsa tune'",
         )

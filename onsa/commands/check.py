@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
+from onsa.commands.tune import read_recipe
 from onsa.data.encoding import UNTRAINED, Encoder
 from onsa.methods import all_methods
 from onsa.models import compute_dtype, device, find_model, needs_import, place_of
-from onsa.prepare import check_rows, load_encoder, load_tasks, overlap_notes
+from onsa.prepare import check_rows, load_encoder, load_tasks, overlap_notes, task_notes
 from onsa.recipe import Recipe
 from onsa.resources import total_memory_bytes
 from onsa.tasks import Task
-from onsa.tune import read_recipe
 from onsa.weights import Weights
 
 BYTES_PER_PARAMETER = 16  # float32 weight, its gradient, and Adam's two moments
@@ -44,7 +44,7 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         "tasks": [task_facts(task, encoder) for task in tasks],
         "trains": what_trains(weights),
         "estimate": estimate(recipe, tasks, encoder, weights),
-        "notes": overlap_notes(tasks, recipe.overlap_share),
+        "notes": [*task_notes(tasks), *overlap_notes(tasks, recipe.overlap_share)],
     }
 
 
@@ -144,7 +144,9 @@ def show(facts: dict[str, Any]) -> None:
     from rich.text import Text
 
     console = Console()
-    table = Table("task", "kind", "train", "eval", "tokens (median, longest)", "trained tokens", "cut")
+    table = Table(
+        "task", "kind", "train", "eval", "tokens (median, longest)", "trained tokens", "cut"
+    )
     for task in facts["tasks"]:
         table.add_row(
             task["name"], f"{task['kind']} ({task['metric']})", f"{task['train_rows']:,}",
@@ -153,7 +155,11 @@ def show(facts: dict[str, Any]) -> None:
         )  # fmt: skip
     console.print(table)
     for task in facts["tasks"]:
-        text = Text(f"{task['name']}, first row; trained tokens stand in [green]⟦…⟧[/green]:\n".replace("[green]", "").replace("[/green]", ""))
+        text = Text(
+            f"{task['name']}, first row; trained tokens stand in [green]⟦…⟧[/green]:\n".replace(
+                "[green]", ""
+            ).replace("[/green]", "")
+        )
         for trained, piece in task["sample"]:
             text.append(f"⟦{piece}⟧" if trained else piece, "bold green" if trained else "dim")
         console.print(text, "")

@@ -12,14 +12,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from onsa.add import add_by_recipe
+from onsa.commands.add import add_by_recipe
+from onsa.commands.tune import carry_out
 from onsa.errors import InputError
 from onsa.files import publish_folder
 from onsa.methods import method_settings
 from onsa.progress import Progress
 from onsa.recipe import build_recipe
 from onsa.run import Run
-from onsa.tune import carry_out
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SYSTEM = "Give only the answer."
@@ -55,9 +55,7 @@ def demo_recipe(model: Path, output: Path, seed: int) -> dict[str, Any]:
 
 def added_recipe() -> dict[str, Any]:
     """The task that comes later."""
-    task = _task(
-        "products", "products", min_terms=2, max_terms=2, min_digits=1, max_digits=2
-    )
+    task = _task("products", "products", min_terms=2, max_terms=2, min_digits=1, max_digits=2)
     return {"learning_rate": 5e-4, "num_train_epochs": 1, "tasks": [task]}
 
 

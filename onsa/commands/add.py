@@ -1,0 +1,238 @@
+"""`onsa add`: a task that comes later, learned while the cores of the earlier ones are held.
+
+The earlier tasks' training data may be gone: their cores and their evaluation rows are kept in the
+run, and that is all that is needed to hold what they learned and to measure what is left of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from onsa.commands.tune import export
+from onsa.cores.steps import find_core
+from onsa.data.split import sample_rows
+from onsa.errors import InputError
+from onsa.evaluation import run_scoring
+from onsa.files import read_json
+from onsa.masks import ParameterMask, union
+from onsa.models import find_model
+from onsa.prepare import (
+    check_rows,
+    find_base,
+    load_encoder,
+    load_tasks,
+    overlap_notes,
+    task_notes,
+)
+from onsa.progress import Progress
+from onsa.recipe import Recipe, Settings, Share, build_recipe, read_raw
+from onsa.report.facts import with_addition
+from onsa.report.write import write_report
+from onsa.run import Run, claim_folder
+from onsa.state import FILE, State, load_state, save_state
+from onsa.tasks import Task
+from onsa.training import run_training
+from onsa.weight_ops import random_entries
+from onsa.weights import Weights
+
+NOT_HERE = ("method", "baselines", "model")  # keys of a recipe that the earlier run has settled
+
+
+class Addition(Settings):
+    """The keys of a recipe for `onsa add`, beside `tasks` and the training keys."""
+
+    core_share: Share = Field(0.01, description="of the new task, and of earlier ones without core")
+    saliency: str = Field("update", description="what makes an entry part of a core")
+    hold: Literal["cores", "random", "none"] = Field(
+        "cores", description="what is still: the cores, as many random entries, nothing"
+    )
+    replay: float = Field(0.0, ge=0, lt=1, description="share of earlier tasks' rows mixed in")
+    compare: bool = Field(True, description="also train plainly: nothing held, nothing replayed")
+
+
+def add_tasks(
+    folder: Path,
+    recipe: Path,
+    overrides: list[str],
+    base: str | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Run:
+    """Teach the run in `folder`, or the tuned model there with its `base`, the recipe's tasks."""
+    raw = read_raw(recipe, overrides)
+    home = recipe.resolve().parent
+    if base is not None:
+        folder = _adopt(folder, base, raw, home, progress)
+    return add_by_recipe(folder, raw, home, progress, command)
+
+
+def add_by_recipe(
+    folder: Path,
+    raw: Mapping[str, Any],
+    home: Path | None = None,
+    progress: Progress | None = None,
+    command: str = "",
+) -> Run:
+    """Add tasks by the keys of a recipe; relative paths start from `home`."""
+    home = home or Path.cwd()
+    state = load_state(folder)
+    recipe = _recipe(raw, state, folder)
+    run = _reopen(folder, state, recipe, progress)
+    try:
+        return _add(run, state, Addition(**recipe.settings), home, command)
+    finally:
+        run.release()
+
+
+def _recipe(raw: Mapping[str, Any], state: State, folder: Path) -> Recipe:
+    """The new recipe over what the run was made with."""
+    for key in NOT_HERE:
+        if key in raw:
+            raise InputError(
+                f"the key {key!r} has no effect when tasks are added",
+                where=folder,
+                way_out="remove it: the run has it already",
+            )
+    kept = state.recipe.model_dump(include={"model", "seed", "chat_template", "overlap_share"})
+    kept |= state.recipe.training.model_dump()
+    given = {**kept, **raw, "method": "add", "output": str(folder)}
+    recipe = build_recipe(given, {"add": Addition}, "added recipe")
+    known = {task.name.casefold() for task in state.tasks}
+    for task in recipe.tasks:
+        if task.name.casefold() in known:
+            raise InputError(
+                f"the run has a task {task.name!r} already",
+                where=folder,
+                way_out="give the new task another name",
+            )
+    return recipe
+
+
+def _reopen(folder: Path, state: State, recipe: Recipe, progress: Progress | None) -> Run:
+    run = Run(folder, progress)
+    run.recipe = recipe
+    run.companions = state.model_folder
+    run.base = state.base
+    run.encoder = load_encoder(recipe, state.model_folder, state.home)
+    return run
+
+
+def _add(run: Run, state: State, settings: Addition, home: Path, command: str) -> Run:
+    new = load_tasks(run.recipe, home)
+    check_rows(new, run.encoder)
+    for note in (*task_notes(new), *overlap_notes(new, run.recipe.overlap_share)):
+        run.warn(note)
+    replayed = _replayed(run, state, settings)
+    name = f"add/{state.additions + 1}"
+    cores = state.cores or {
+        "earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)
+    }
+    held = _held(run, cores, settings)
+    run.path = "held"
+    trained = run_training(
+        run, f"{name}/held", start=state.weights, tasks=[*new, *replayed], hold=held
+    )
+    ends = {"before": state.weights, "held": trained["weights"]}
+    if settings.compare:
+        run.path = "plain sequence"
+        plain = run_training(run, f"{name}/plain", start=state.weights, tasks=new)
+        ends["plain sequence"] = plain["weights"]
+    run.tasks = [*state.tasks, *new]
+    scores = {
+        label: run_scoring(
+            run, f"score/{name}/{label.split()[0]}", weights=weights, tasks=run.tasks
+        )
+        for label, weights in ends.items()
+    }
+    label = " + ".join(task.name for task in new)
+    core = _core(run, f"{name}/core", state.weights, trained["weights"], settings)
+    state = _next(run, state, trained["weights"], {**cores, label: core})
+    export(run, trained["weights"])
+    facts = with_addition(
+        read_json(run / "report.json"), run, new, scores, held, settings.replay, command
+    )
+    save_state(run, state)
+    write_report(run.folder, facts)
+    return run
+
+
+def _next(run: Run, state: State, weights: Weights, cores: dict[str, ParameterMask]) -> State:
+    tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
+    return dataclasses.replace(
+        state, weights=weights, tasks=tasks, cores=cores, additions=state.additions + 1
+    )
+
+
+def _core(
+    run: Run, name: str, before: Weights, after: Weights, settings: Addition
+) -> ParameterMask:
+    return run.step(
+        name,
+        find_core,
+        base=before,
+        tuned=after,
+        share=settings.core_share,
+        rule=settings.saliency,
+        seed=run.recipe.seed,
+    )
+
+
+def _held(run: Run, cores: Mapping[str, ParameterMask], settings: Addition) -> ParameterMask | None:
+    together = union(run.base.float_shapes, cores.values())
+    if settings.hold == "none":
+        return None
+    if settings.hold == "random":
+        return random_entries(together.shapes, together.count, run.recipe.seed)
+    return together
+
+
+def _replayed(run: Run, state: State, settings: Addition) -> list[Task]:
+    """A share of the earlier tasks' training rows, read again from where the run had them."""
+    if not settings.replay:
+        return []
+    try:
+        earlier = load_tasks(state.recipe, state.home)
+    except InputError as fault:
+        raise InputError(
+            f"replay needs the earlier tasks' rows: {fault.what}",
+            where=fault.where,
+            way_out="bring them back, or leave replay out",
+        ) from None
+    return [sample_rows(task, settings.replay, run.recipe.seed) for task in earlier]
+
+
+def _adopt(
+    model: Path, base: str, raw: dict[str, Any], home: Path, progress: Progress | None
+) -> Path:
+    """Make a run of a tuned model and its base, whoever tuned it; its folder is `output`."""
+    output = raw.pop("output", None)
+    if not isinstance(output, str):
+        raise InputError(
+            "a tuned model that is no run needs 'output'",
+            where=model,
+            way_out="add 'output: runs/name' to the recipe",
+        )
+    folder = home / output
+    if (folder / FILE).is_file():
+        return folder
+    recipe = build_recipe(
+        {"model": base, "output": output, "method": "add", "tasks": [{"name": "unknown"}]},
+        {"add": Addition},
+        "added recipe",
+    )
+    claim_folder(folder, {"model": base, "tasks": [str(model)]})
+    run = Run(folder, progress)
+    try:
+        run.recipe = recipe
+        run.companions = find_model(base, home)
+        run.base = find_base(run, run.companions)
+        tuned = find_base(run, find_model(str(model), Path.cwd()))
+        save_state(run, State(recipe, home, run.companions, run.base, tuned, [], {}))
+    finally:
+        run.release()
+    return folder

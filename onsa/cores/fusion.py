@@ -1,0 +1,170 @@
+"""One model from several: each task's core as it is, the rest blended (arXiv:2508.21741)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onsa.cores.blends import Blend, Models, Piece, Values, prepare
+from onsa.cores.rules import Rules
+from onsa.errors import InputError
+from onsa.masks import Bits, ParameterMask, unpack
+from onsa.weight_ops import in_order, pieces
+from onsa.weights import Weights, require_same_tensors, write_weights
+
+Conflict = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(values, updates, members), each (tasks, entries) -> the value of every entry."""
+
+conflicts: Rules[Conflict] = Rules("conflict rule")
+
+
+@conflicts
+def larger_update(values: Tensor, updates: Tensor, members: Tensor) -> Tensor:
+    """An entry in several cores goes to the task that moved it most; to the first of equals."""
+    winner = torch.where(members, updates.abs(), -1).argmax(0, keepdim=True)
+    return values.gather(0, winner)[0]
+
+
+@conflicts
+def mean(values: Tensor, updates: Tensor, members: Tensor) -> Tensor:
+    """An entry in several cores becomes the mean of their tasks' values."""
+    return torch.where(members, values, 0).sum(0) / members.sum(0)
+
+
+@conflicts
+def last(values: Tensor, updates: Tensor, members: Tensor) -> Tensor:
+    """An entry in several cores goes to the last of their tasks."""
+    winner = len(members) - 1 - members.flip(0).int().argmax(0, keepdim=True)
+    return values.gather(0, winner)[0]
+
+
+class Fusion(NamedTuple):
+    """The fused model, and the record of how each of its tensors came about (plain JSON)."""
+
+    weights: Weights
+    record: dict[str, Any]
+
+
+def fuse(
+    folder: str | Path,
+    base: Weights,
+    tuned: Mapping[str, Weights],
+    cores: Mapping[str, ParameterMask],
+    *,
+    blend: str = "slerp",
+    conflict: str = "larger_update",
+    max_shard_bytes: int = 5_000_000_000,
+    **settings: float,
+) -> Fusion:
+    """Blend the tuned models, set every task's core to its own values, and write the result.
+
+    Tasks in the order of `tuned`; `cores` names the same tasks, or is empty for no transplant.
+    `settings` are the blend's own. Buffers that are not floating-point are the base model's.
+    """
+    require_fusable(Path(folder), base, tuned, cores)
+    models = Models(base, tuple(tuned.values()))
+    prepared, resolve = prepare(models, blend, settings), conflicts[conflict]
+    masks = [cores[task] for task in tuned] if cores else []
+    tensors: dict[str, dict[str, Any]] = {}
+
+    def fused(name: str) -> Iterator[Tensor]:
+        if name not in base.float_shapes:
+            tensors[name] = {"branch": "copied"}
+            return (base.read(*place) for place in pieces({name: base.shapes[name]}))
+        tensors[name] = {}
+        return _fused_tensor(models, name, prepared, masks, resolve, tensors[name])
+
+    layout = {
+        name: (models.dtype(name) if name in base.float_shapes else base.dtypes[name], shape)
+        for name, shape in base.shapes.items()
+    }
+    weights = write_weights(folder, layout, fused, max_shard_bytes=max_shard_bytes)
+    return Fusion(
+        weights,
+        {
+            "tasks": list(tuned),
+            "blend": blend,
+            "settings": settings,
+            "conflict": conflict,
+            "branches": dict(Counter(entry["branch"] for entry in tensors.values())),
+            "transplanted": sum(entry.get("transplanted", 0) for entry in tensors.values()),
+            "conflicts": sum(entry.get("conflicts", 0) for entry in tensors.values()),
+            "tensors": {name: tensors[name] for name in base.names},
+        },
+    )
+
+
+def require_fusable(
+    folder: Path,
+    base: Weights,
+    tuned: Mapping[str, Weights],
+    cores: Mapping[str, ParameterMask],
+) -> None:
+    assert tuned, "nothing to fuse"
+    assert not cores or set(cores) == set(tuned), "cores of other tasks than the tuned models'"
+    for weights in (base, *tuned.values()):
+        require_same_tensors(base, weights)
+        if folder.resolve() == weights.folder.resolve():
+            raise InputError(
+                "would be overwritten while it is read", where=folder, way_out="write elsewhere"
+            )
+    for task, core in cores.items():
+        if core.shapes != base.float_shapes:
+            raise InputError(
+                f"the core of task {task!r} is of another model",
+                where=base.folder,
+                way_out="find the core again from this base model",
+            )
+
+
+def _fused_tensor(
+    models: Models,
+    name: str,
+    blend: Blend,
+    masks: list[ParameterMask],
+    resolve: Conflict,
+    record: dict[str, Any],
+) -> Iterator[Tensor]:
+    """The pieces of one fused tensor; `record` is complete after the last."""
+    values, said = blend(name)
+    record |= {**said, "transplanted": 0, "conflicts": 0}
+    bits = [mask.bits(name) for mask in masks]
+    job = partial(_fused_piece, models, values, bits, resolve)
+    for entries, transplanted, in_conflict in in_order(
+        job, pieces({name: models.base.shapes[name]})
+    ):
+        record["transplanted"] += transplanted
+        record["conflicts"] += in_conflict
+        yield entries
+
+
+def _fused_piece(
+    models: Models, values: Values, bits: list[Bits], resolve: Conflict, *place: Any
+) -> tuple[Tensor, int, int]:
+    piece = models.piece(*place)
+    entries = values(piece)
+    counts = _transplant(entries, piece, bits, resolve) if bits else (0, 0)
+    return entries.to(models.dtype(piece.name)), *counts
+
+
+def _transplant(
+    entries: Tensor, piece: Piece, bits: list[Bits], resolve: Conflict
+) -> tuple[int, int]:
+    """Set the entries of every core in place; how many there are, and how many are in several."""
+    packed = np.stack([piece.cut(part) for part in bits])
+    in_any = np.flatnonzero(unpack(np.bitwise_or.reduce(packed), piece.stop - piece.start))
+    members = packed[:, in_any >> 3] >> (in_any & 7).astype(np.uint8) & 1
+    in_several = int(np.count_nonzero(members.sum(0) > 1))
+    chosen = torch.from_numpy(in_any)
+    own_values = torch.stack([values[chosen].to(entries.dtype) for values in piece.tuned])
+    entries[chosen] = resolve(
+        own_values, piece.updates[:, chosen], torch.from_numpy(members).bool()
+    )
+    return in_any.size, in_several

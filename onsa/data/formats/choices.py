@@ -1,0 +1,105 @@
+"""Multiple choice: a question, its choices, and which is right (LogiQA 2.0, ARC and their kin).
+
+The prompt shows the choices with letters, the reply is the right one's letter.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from onsa.data.example import Example
+from onsa.data.formats import Format
+from onsa.data.formats._rows import as_text, cell_text, exchange, joined
+from onsa.errors import InputError
+
+PASSAGES = ("text", "passage", "context")
+LISTS = ("options", "choices")
+ANSWERS = ("answer", "answerKey", "label")
+
+
+def _matches(row: dict[str, Any]) -> bool:
+    return "question" in row and bool(set(LISTS) & set(row)) and bool(set(ANSWERS) & set(row))
+
+
+def _convert(row: dict[str, Any], source: str) -> list[Example]:
+    passage = [cell_text(row, column, source) for column in PASSAGES if column in row]
+    prompt = joined([*passage, cell_text(row, "question", source)])
+    choices, answer = (
+        next(row[column] for column in columns if column in row) for columns in (LISTS, ANSWERS)
+    )
+    return [lettered_example(prompt, choices, answer, source)]
+
+
+def lettered_example(
+    prompt: str, choices: Any, answer: Any, source: str, *, system: str = ""
+) -> Example:
+    """The prompt with lettered choices, and the right letter as the reply.
+
+    `choices` is a list of texts, or `{"text": [...], "label": [...]}`. `answer` is a position
+    from 0, a letter, one of the labels, or the text of a choice. `extra` has `choices` (the
+    letters that a reply may be) and `answer` (the right one).
+
+    Raises:
+        InputError: fewer than 2 or more than 26 choices, or an answer that is none of them, or
+            that can be read as two of them.
+    """
+    texts, labels = _texts_and_labels(choices, source)
+    right = _position(answer, texts, labels, source)
+    letters = list(string.ascii_uppercase[: len(texts)])
+    lines = [f"{letter}. {text}" for letter, text in zip(letters, texts, strict=True)]
+    extra = {"choices": letters, "answer": letters[right]}
+    # An empty question stays empty, so that it is found to be so.
+    whole = "\n".join([prompt, *lines]) if prompt.strip() else ""
+    return exchange(whole, letters[right], source, system=system, extra=extra)
+
+
+def _texts_and_labels(choices: Any, source: str) -> tuple[list[str], list[str]]:
+    labels: Any = []
+    if isinstance(choices, dict):
+        choices, labels = choices.get("text"), choices.get("label", [])
+    if not isinstance(choices, list) or not 2 <= len(choices) <= len(string.ascii_uppercase):
+        raise InputError(
+            "the choices are not a list of 2 to 26 texts", where=source, way_out="mend the row"
+        )
+    if not isinstance(labels, list) or len(labels) not in (0, len(choices)):
+        raise InputError(
+            "the choices have other labels than texts", where=source, way_out="mend the row"
+        )
+    texts = [as_text(choice, "choices", source) for choice in choices]
+    return texts, [as_text(label, "label", source) for label in labels]
+
+
+def _position(answer: Any, texts: list[str], labels: list[str], source: str) -> int:
+    if isinstance(answer, int) and not isinstance(answer, bool) and not labels:
+        found = {answer} & set(range(len(texts)))
+    else:
+        found = _readings(as_text(answer, "answer", source).strip(), texts, labels)
+    if len(found) == 1:
+        return found.pop()
+    what = "can be read as two choices" if found else "is none of the choices"
+    raise InputError(
+        f"the answer {str(answer)[:40]!r} {what}",
+        where=source,
+        way_out=f"give its position from 0 to {len(texts) - 1} as a number, or its letter",
+    )
+
+
+def _readings(answer: str, texts: list[str], labels: list[str]) -> set[int]:
+    """Every choice that the answer may mean: by its label, letter, position, or own text."""
+    if labels:
+        return {place for place, label in enumerate(labels) if label == answer}
+    found = {place for place, text in enumerate(texts) if text.strip() == answer}
+    letter = answer.removeprefix("(").removesuffix(")").removesuffix(".").upper()
+    letters = string.ascii_uppercase[: len(texts)]
+    if len(letter) == 1 and letter in letters:
+        found.add(letters.index(letter))
+    # isascii: other digits, such as '²', are digits to Python and no numbers.
+    if answer.isascii() and answer.isdigit() and len(answer) < 3 and int(answer) < len(texts):
+        found.add(int(answer))
+    return found
+
+
+FORMAT = Format(
+    "choices", "question, options (or choices), answer; a passage as text", _matches, _convert
+)

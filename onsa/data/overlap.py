@@ -1,0 +1,160 @@
+"""The same example in training and in evaluation: found, counted, refused; and splits without it.
+
+Texts are compared after Unicode NFKC, without regard to case and white space. Two examples are the
+same if their prompts are (a system message included), or their prompts and replies without it.
+"""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from onsa.data.example import Example
+from onsa.errors import InputError
+
+Key = tuple[str, ...]
+NAMED = 3  # pairs of sources in a message
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """The evaluation rows, by place, that are training rows too, each with its twin's source."""
+
+    twins: dict[int, str]
+    evaluated: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        return len(self.twins) / len(self.evaluated) if self.evaluated else 0.0
+
+    def __str__(self) -> str:
+        pairs = [f"{self.evaluated[place]} = {twin}" for place, twin in self.twins.items()]
+        more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
+        return (
+            f"{len(self.twins)} of {len(self.evaluated)} evaluation rows are training rows too "
+            f"({', '.join(pairs[:NAMED])}{more})"
+        )
+
+
+def normalised(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def prompt_key(example: Example) -> Key:
+    """What two examples with the same prompt have in common."""
+    return _key(example.prompt)
+
+
+def example_keys(example: Example) -> tuple[Key, Key]:
+    """Two examples are the same if they share one of these."""
+    turns = [message for message in example.messages if message["role"] != "system"]
+    return ("prompt", *prompt_key(example)), ("whole", *_key(turns))
+
+
+def _key(messages: Iterable[dict[str, str]]) -> Key:
+    return tuple(normalised(text) for turn in messages for text in (turn["role"], turn["content"]))
+
+
+def find_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> Overlap:
+    trained = {key: example.source for example in train for key in example_keys(example)}
+    twins = {}
+    for place, example in enumerate(evaluation):
+        shared = [trained[key] for key in example_keys(example) if key in trained]
+        if shared:
+            twins[place] = shared[-1]
+    return Overlap(twins, tuple(example.source for example in evaluation))
+
+
+def check_overlap(
+    train: Sequence[Example], evaluation: Sequence[Example], allowed_share: float = 0.0
+) -> str:
+    """A sentence on the evaluation rows that are training rows too, empty if there are none.
+
+    Raises:
+        InputError: their share of the evaluation rows is above `allowed_share`.
+    """
+    found = find_overlap(train, evaluation)
+    if not found.twins:
+        return ""
+    if found.share > allowed_share:
+        raise InputError(
+            str(found),
+            way_out="take them out of one of the files, or set 'drop_overlap: true' in the task "
+            f"(they are not trained then), or allow 'overlap_share: {found.share:.3g}'",
+        )
+    return str(found)
+
+
+def without_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> list[Example]:
+    """The training rows that are no evaluation rows."""
+    evaluated = {key for example in evaluation for key in example_keys(example)}
+    return [example for example in train if not evaluated & set(example_keys(example))]
+
+
+def split(
+    examples: Sequence[Example], share_or_rows: float, seed: int
+) -> tuple[list[Example], list[Example]]:
+    """Training and evaluation rows, drawn by `seed`: a share (a float) or a number of rows.
+
+    Rows with the same prompt, and examples made of one row (a tree of conversations), stay
+    together; so the evaluation can be a few rows smaller than asked. The evaluation rows come in
+    the drawn order, so that the first of them are a fair sample of all.
+
+    Raises:
+        InputError: no such split exists.
+    """
+    groups = _groups(examples)
+    random.Random(seed).shuffle(groups)
+    wanted = _wanted_rows(len(examples), share_or_rows)
+    drawn: list[int] = []
+    for group in groups:
+        if len(drawn) + len(group) <= wanted:
+            drawn += group
+    if not drawn:
+        raise InputError(
+            f"the {len(examples)} rows cannot be split: too many have the same prompt or come from "
+            "one row",
+            where=examples[0].source,
+            way_out="give the evaluation rows as a file of their own ('eval: ...')",
+        )
+    evaluated = set(drawn)
+    train = [example for place, example in enumerate(examples) if place not in evaluated]
+    return train, [examples[place] for place in drawn]
+
+
+def _wanted_rows(count: int, share_or_rows: float) -> int:
+    if count < 2:
+        raise InputError(
+            f"{count} row: one is needed to train and one to score", way_out="give more rows"
+        )
+    if isinstance(share_or_rows, float):
+        return min(count - 1, max(1, round(share_or_rows * count)))
+    if share_or_rows >= count:
+        raise InputError(
+            f"{share_or_rows} evaluation rows of {count} rows leave none to train on",
+            way_out="ask for fewer ('eval_rows'), or give more rows",
+        )
+    return share_or_rows
+
+
+def _groups(examples: Sequence[Example]) -> list[list[int]]:
+    """Places of examples that must stay on one side of a split, by union of what they share."""
+    parent = list(range(len(examples)))
+
+    def root(place: int) -> int:
+        while parent[place] != place:
+            parent[place] = parent[parent[place]]
+            place = parent[place]
+        return place
+
+    first: dict[Key, int] = {}
+    for place, example in enumerate(examples):
+        keys = [*example_keys(example), *([("source", example.source)] if example.source else [])]
+        for key in keys:
+            parent[root(place)] = root(first.setdefault(key, place))
+    groups: dict[int, list[int]] = {}
+    for place in range(len(examples)):
+        groups.setdefault(root(place), []).append(place)
+    return list(groups.values())

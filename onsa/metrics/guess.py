@@ -1,0 +1,34 @@
+"""Which kind of task data look like, for a first recipe; the user has the last word."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+from onsa.data.example import Example
+from onsa.metrics.text import ANSWER_MARK, final_number
+
+LOOKED_AT = 200  # examples
+NEARLY_ALL = 0.95
+SHORT_REPLY = 40  # characters, at the median: longer ones are seldom matched word for word
+SHORT_NUMBER = 24
+
+
+def likely_kind(examples: Sequence[Example]) -> str:
+    """`choose`, `number`, `generate` or `loss`, by the examples' choices and replies."""
+    examples = examples[:LOOKED_AT]
+    if all("choices" in example.extra for example in examples):
+        return "choose"
+    numbers = sum(_is_number(example.reply) for example in examples)
+    if numbers >= NEARLY_ALL * len(examples):
+        return "number"
+    single = all(sum(m["role"] == "assistant" for m in row.messages) == 1 for row in examples)
+    length = statistics.median(len(example.reply) for example in examples)
+    return "generate" if single and length <= SHORT_REPLY else "loss"
+
+
+def _is_number(reply: str) -> bool:
+    if final_number(reply) is None:
+        return False
+    letters = any(character.isalpha() for character in reply)
+    return ANSWER_MARK in reply or (len(reply.strip()) <= SHORT_NUMBER and not letters)

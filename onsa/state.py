@@ -1,0 +1,111 @@
+"""What a finished run hands on: its weights, its tasks' evaluation rows, their cores.
+
+`onsa add` needs nothing else: the training data of the earlier tasks may be gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from onsa.data.example import Example
+from onsa.errors import InputError
+from onsa.files import read_json, write_json
+from onsa.masks import ParameterMask
+from onsa.recipe import Recipe, validated
+from onsa.run import Run
+from onsa.tasks import Task, find_kind
+from onsa.weights import Weights
+
+FILE = "state.json"
+
+
+@dataclasses.dataclass
+class State:
+    """The state of a run between two commands.
+
+    `tasks` have evaluation rows only. `cores` are by the names of the tasks that were trained
+    together; empty where the method found none. `home` is what the recipe's paths start from.
+    """
+
+    recipe: Recipe
+    home: Path
+    model_folder: Path
+    base: Weights
+    weights: Weights
+    tasks: list[Task]
+    cores: dict[str, ParameterMask]
+    additions: int = 0
+
+
+def save_state(run: Run, state: State) -> None:
+    """Write the state; `state.json` last, so that what it names is there."""
+    places = {}
+    (run / "cores").mkdir(exist_ok=True)
+    for number, (name, core) in enumerate(state.cores.items()):
+        places[name] = f"cores/{state.additions}-{number}.safetensors"
+        if not (run / places[name]).exists():
+            core.save(run / places[name])
+    write_json(
+        run / FILE,
+        {
+            "recipe": state.recipe.model_dump(mode="json"),
+            "home": str(state.home.resolve()),
+            "model_folder": str(state.model_folder.resolve()),
+            "base": _place(run, state.base),
+            "weights": _place(run, state.weights),
+            "tasks": [_task_to_json(task) for task in state.tasks],
+            "cores": places,
+            "additions": state.additions,
+        },
+    )
+
+
+def load_state(folder: Path) -> State:
+    """The state of a finished run.
+
+    Raises:
+        InputError: there is none, or what it names is gone.
+    """
+    if not (folder / FILE).is_file():
+        raise InputError(
+            "holds no finished run",
+            where=folder,
+            way_out="give the folder that 'onsa tune' wrote, or a tuned model with --base",
+        )
+    kept = read_json(folder / FILE)
+    return State(
+        recipe=validated(Recipe, kept["recipe"], folder / FILE),
+        home=Path(kept["home"]),
+        model_folder=Path(kept["model_folder"]),
+        base=Weights(folder / kept["base"]),
+        weights=Weights(folder / kept["weights"]),
+        tasks=[_task_from_json(task) for task in kept["tasks"]],
+        cores={name: ParameterMask.load(folder / path) for name, path in kept["cores"].items()},
+        additions=kept["additions"],
+    )
+
+
+def _place(run: Run, weights: Weights) -> str:
+    """Below the run as a relative path, so that the run's folder may move; else absolute."""
+    inside = weights.folder.is_relative_to(run.folder)
+    return str(weights.folder.relative_to(run.folder) if inside else weights.folder.resolve())
+
+
+def _task_to_json(task: Task) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "settings": task.settings.model_dump(mode="json", exclude_unset=True),
+        "weight": task.weight,
+        "evaluation": [dataclasses.asdict(example) for example in task.evaluation],
+    }
+
+
+def _task_from_json(kept: dict[str, Any]) -> Task:
+    rows = [
+        Example(tuple(row["messages"]), row["extra"], row["source"]) for row in kept["evaluation"]
+    ]
+    settings = validated(find_kind(kept["kind"]).settings, kept["settings"], kept["name"])
+    return Task(kept["name"], kept["kind"], settings, (), tuple(rows), kept["weight"])

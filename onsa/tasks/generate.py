@@ -1,0 +1,29 @@
+"""Replies that must equal the reference, but for white space and Unicode form."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from onsa.data.example import Example
+from onsa.metrics.text import same_text
+from onsa.tasks import Kind
+from onsa.tasks._files import GenerationSettings, load_files
+
+
+class Generate(GenerationSettings):
+    ignore_case: bool = Field(False, description="'Yes' and 'yes' are the same")
+
+
+def score(reply: str, example: Example, settings: Generate) -> float:
+    return float(same_text(reply, example.reply, ignore_case=settings.ignore_case))
+
+
+KIND = Kind(
+    name="generate",
+    summary="The reply must equal the reference, but for white space and Unicode form.",
+    settings=Generate,
+    load=load_files,
+    metric="exact match",
+    mode="generate",
+    score=score,
+)

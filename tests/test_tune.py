@@ -1,0 +1,99 @@
+"""The whole pipeline on tiny models of the real architectures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import onsa
+from onsa.files import read_json
+from onsa.run import Run
+from onsa.weights import Weights
+from tests.conftest import ARCHITECTURES
+
+Keys = Callable[..., dict[str, Any]]
+
+LOADS = """
+import sys, torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, told = AutoModelForCausalLM.from_pretrained(sys.argv[1], output_loading_info=True)
+assert not any(told[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), told
+assert not [name for name in sys.modules if name.startswith("onsa")]
+tied = model.config.tie_word_embeddings
+shared = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+assert bool(tied) == shared, "ties"
+AutoTokenizer.from_pretrained(sys.argv[1])
+print("loaded")
+"""
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_passes_the_whole_pipeline(recipe: Keys, architecture: str) -> None:
+    run = onsa.tune(**recipe(architecture, method="cpi_ft", overlap=1, baselines=["full"]))
+    facts = read_json(run / "report.json")
+    assert [row["label"] for row in facts["results"]] == ["base", "full", "cpi_ft"]
+    held = [entry for entry in facts["held"] if entry["entries"]]
+    assert len(held) == 2  # three groups of one task: stages 2 and 3 hold what came before
+    assert all(entry["changed"] == 0 for entry in facts["held"])
+    base, model = run.base, Weights(run / "model")
+    assert model.shapes == base.shapes
+    assert all(torch.isfinite(model[name]).all() for name in model.names)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_the_result_loads_where_nobody_heard_of_onsa(recipe: Keys, architecture: str) -> None:
+    run = onsa.tune(**recipe(architecture, method="full"))
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, str(run / "model")], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "loaded", done.stderr
+
+
+def test_a_baseline_sees_as_many_tokens_as_the_method(recipe: Keys) -> None:
+    sequence = {"method": "multi_stage", "stages": "each", "label": "sequence"}
+    run = onsa.tune(**recipe(method="cpi_ft", baselines=["full", "single", sequence]))
+    facts = read_json(run / "report.json")
+    tokens = {row["label"]: row["trained_tokens"] for row in facts["results"]}
+    assert tokens["base"] == 0
+    for label in ("full", "single", "sequence"):
+        assert abs(tokens[label] - tokens["cpi_ft"]) < 0.05 * tokens["cpi_ft"], tokens
+
+
+def test_a_changed_core_share_keeps_the_probes(recipe: Keys) -> None:
+    onsa.tune(**recipe(method="cpi_ft", core_share=0.01))
+    run = onsa.tune(**recipe(method="cpi_ft", core_share="5%"))
+    reused = {record.name: record.reused for record in run.history}
+    for name, kept in reused.items():
+        assert kept == name.startswith(
+            ("probe/", "transfer/", "score/base", "score/cpi_ft/probe")
+        ), name
+    assert {"core/echo", "overlap", "fuse", "integrate/1"} <= set(reused)
+
+
+def test_training_learns(recipe: Keys) -> None:
+    run = onsa.tune(**recipe(method="full", num_train_epochs=4))
+    points = read_json(run / "report.json")["curves"][0]["points"]
+    for task, curve in points.items():
+        assert curve[-1][1] < 0.8 * curve[0][1], task
+
+
+def test_pain_p14_the_same_seed_gives_the_same_bytes(recipe: Keys, tmp_path: Path) -> None:
+    def digest(name: str, seed: int) -> str:
+        run = onsa.tune(**recipe(method="cpi_ft", output=str(tmp_path / name), seed=seed))
+        return Weights(run / "model").digest
+
+    digests = [digest("one", 1), digest("two", 1), digest("three", 2)]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_run_is_a_path(recipe: Keys) -> None:
+    run = onsa.tune(**recipe(method="full"))
+    assert isinstance(run, Run)
+    assert Path(run) / "model" == run / "model"
+    assert "model-index" in (run / "model" / "README.md").read_text(encoding="utf-8")
