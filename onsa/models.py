@@ -170,6 +170,8 @@ def _expected_names(folder: Path, remote_code: bool) -> list[str]:
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=remote_code)
+        if getattr(config, "quantization_config", None):
+            raise ValueError("it is quantised, and all weights are to be trained")
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
     except Exception as fault:

@@ -26,11 +26,11 @@ class State:
     """The state of a run between two commands.
 
     `tasks` have evaluation rows only. `cores` are by the names of the tasks that were trained
-    together; empty where the method found none. `home` is what the recipe's paths start from.
+    together; empty where the method found none. `recipes` are the run's own and those of what was
+    added, each with the folder that its paths start from.
     """
 
-    recipe: Recipe
-    home: Path
+    recipes: list[tuple[Path, Recipe]]
     model_folder: Path
     base: Weights
     weights: Weights
@@ -50,8 +50,10 @@ def save_state(run: Run, state: State) -> None:
     write_json(
         run / FILE,
         {
-            "recipe": state.recipe.model_dump(mode="json"),
-            "home": str(state.home.resolve()),
+            "recipes": [
+                {"home": str(home.resolve()), "recipe": recipe.model_dump(mode="json")}
+                for home, recipe in state.recipes
+            ],
             "model_folder": str(state.model_folder.resolve()),
             "base": _place(run, state.base),
             "weights": _place(run, state.weights),
@@ -76,8 +78,10 @@ def load_state(folder: Path) -> State:
         )
     kept = read_json(folder / FILE)
     return State(
-        recipe=validated(Recipe, kept["recipe"], folder / FILE),
-        home=Path(kept["home"]),
+        recipes=[
+            (Path(each["home"]), validated(Recipe, each["recipe"], folder / FILE))
+            for each in kept["recipes"]
+        ],
         model_folder=Path(kept["model_folder"]),
         base=Weights(folder / kept["base"]),
         weights=Weights(folder / kept["weights"]),

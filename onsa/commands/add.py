@@ -31,7 +31,7 @@ from onsa.prepare import (
 )
 from onsa.progress import Progress
 from onsa.recipe import Recipe, Settings, Share, build_recipe, read_raw
-from onsa.report.facts import with_addition
+from onsa.report.facts import origin, with_addition
 from onsa.report.write import write_report
 from onsa.run import Run, claim_folder
 from onsa.state import FILE, State, load_state, save_state
@@ -98,8 +98,9 @@ def _recipe(raw: Mapping[str, Any], state: State, folder: Path) -> Recipe:
                 where=folder,
                 way_out="remove it: the run has it already",
             )
-    kept = state.recipe.model_dump(include={"model", "seed", "chat_template", "overlap_share"})
-    kept |= state.recipe.training.model_dump()
+    _, first = state.recipes[0]
+    kept = first.model_dump(include={"model", "seed", "chat_template", "overlap_share"})
+    kept |= first.training.model_dump()
     given = {**kept, **raw, "method": "add", "output": str(folder)}
     recipe = build_recipe(given, {"add": Addition}, "added recipe")
     known = {task.name.casefold() for task in state.tasks}
@@ -118,7 +119,7 @@ def _reopen(folder: Path, state: State, recipe: Recipe, progress: Progress | Non
     run.recipe = recipe
     run.companions = state.model_folder
     run.base = state.base
-    run.encoder = load_encoder(recipe, state.model_folder, state.home)
+    run.encoder = load_encoder(recipe, state.model_folder, state.recipes[0][0])
     return run
 
 
@@ -151,7 +152,7 @@ def _add(run: Run, state: State, settings: Addition, home: Path, command: str) -
     }
     label = " + ".join(task.name for task in new)
     core = _core(run, f"{name}/core", state.weights, trained["weights"], settings)
-    state = _next(run, state, trained["weights"], {**cores, label: core})
+    state = _next(run, state, home, trained["weights"], {**cores, label: core})
     export(run, trained["weights"])
     facts = with_addition(
         read_json(run / "report.json"), run, new, scores, held, settings.replay, command
@@ -161,10 +162,16 @@ def _add(run: Run, state: State, settings: Addition, home: Path, command: str) -
     return run
 
 
-def _next(run: Run, state: State, weights: Weights, cores: dict[str, ParameterMask]) -> State:
-    tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
+def _next(
+    run: Run, state: State, home: Path, weights: Weights, cores: dict[str, ParameterMask]
+) -> State:
     return dataclasses.replace(
-        state, weights=weights, tasks=tasks, cores=cores, additions=state.additions + 1
+        state,
+        recipes=[*state.recipes, (home, run.recipe)],
+        weights=weights,
+        tasks=[dataclasses.replace(task, train=()) for task in run.tasks],
+        cores=cores,
+        additions=state.additions + 1,
     )
 
 
@@ -195,8 +202,13 @@ def _replayed(run: Run, state: State, settings: Addition) -> list[Task]:
     """A share of the earlier tasks' training rows, read again from where the run had them."""
     if not settings.replay:
         return []
+    names = {task.name for task in state.tasks}
     try:
-        earlier = load_tasks(state.recipe, state.home)
+        earlier = [
+            task
+            for home, recipe in state.recipes
+            for task in load_tasks(_only(recipe, names), home)
+        ]
     except InputError as fault:
         raise InputError(
             f"replay needs the earlier tasks' rows: {fault.what}",
@@ -204,6 +216,11 @@ def _replayed(run: Run, state: State, settings: Addition) -> list[Task]:
             way_out="bring them back, or leave replay out",
         ) from None
     return [sample_rows(task, settings.replay, run.recipe.seed) for task in earlier]
+
+
+def _only(recipe: Recipe, names: set[str]) -> Recipe:
+    """The recipe without the tasks that were not trained: an adopted model came with none."""
+    return recipe.model_copy(update={"tasks": tuple(t for t in recipe.tasks if t.name in names)})
 
 
 def _adopt(
@@ -232,7 +249,9 @@ def _adopt(
         run.companions = find_model(base, home)
         run.base = find_base(run, run.companions)
         tuned = find_base(run, find_model(str(model), Path.cwd()))
-        save_state(run, State(recipe, home, run.companions, run.base, tuned, [], {}))
+        title = f"{model.name}, a tuned model, and what was added to it"
+        write_report(folder, origin(run, title, ""))
+        save_state(run, State([(home, recipe)], run.companions, run.base, tuned, [], {}))
     finally:
         run.release()
     return folder

@@ -72,7 +72,7 @@ def _carry_out(run: Run, home: Path, command: str) -> Run:
     export(run, result)
     if isinstance(result, Weights):
         tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
-        save_state(run, State(recipe, home, run.companions, run.base, result, tasks, run.cores))
+        save_state(run, State([(home, recipe)], run.companions, run.base, result, tasks, run.cores))
     write_report(run.folder, collect(run, scores, command))
     return run
 

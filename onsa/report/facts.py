@@ -27,17 +27,10 @@ FLIPPED_EXAMPLES = 12  # shown for each task and comparison
 
 def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
     """All sections of the report for a finished run."""
+    title = f"{run.recipe.method} on {', '.join(task.name for task in run.tasks)}"
     return {
-        "title": f"{run.recipe.method} on {', '.join(task.name for task in run.tasks)}",
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "onsa_version": __version__,
-        "command": command,
+        **origin(run, title, command),
         "method": run.about_method,
-        "model": _model(run),
-        "recipe": recipe_text(run),
-        "seed": run.recipe.seed,
-        "versions": versions(),
-        "machine": describe_machine(),
         "tasks": [_task(task) for task in run.tasks],
         "results": results(run, scores),
         "flips": flips(run, scores),
@@ -48,6 +41,21 @@ def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
         "held": held(run),
         "notes": run.notes + training_notes(run),
         "steps": _steps(run),
+    }
+
+
+def origin(run: Run, title: str, command: str) -> dict[str, Any]:
+    """Where a run comes from: model, recipe, versions, machine."""
+    return {
+        "title": title,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "onsa_version": __version__,
+        "command": command,
+        "model": _model(run),
+        "recipe": recipe_text(run),
+        "seed": run.recipe.seed,
+        "versions": versions(),
+        "machine": describe_machine(),
     }
 
 
@@ -96,12 +104,12 @@ def with_addition(
     }
     return {
         **facts,
-        "tasks": facts["tasks"] + [_task(task) for task in new],
+        "tasks": facts.get("tasks", []) + [_task(task) for task in new],
         "additions": [*facts.get("additions", []), entry],
-        "curves": facts["curves"] + curves(run),
-        "held": facts["held"] + held(run),
-        "notes": facts["notes"] + run.notes + training_notes(run),
-        "steps": facts["steps"] + _steps(run),
+        "curves": facts.get("curves", []) + curves(run),
+        "held": facts.get("held", []) + held(run),
+        "notes": facts.get("notes", []) + run.notes + training_notes(run),
+        "steps": facts.get("steps", []) + _steps(run),
     }
 
 
