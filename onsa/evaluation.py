@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onsa.data.encoding import UNTRAINED, Encoder, end_tokens
+from onsa.data.encoding import UNTRAINED, Encoder
 from onsa.data.example import Example
 from onsa.losses import token_losses
 from onsa.models import compute_dtype, device, load_model
@@ -121,7 +121,7 @@ class Scorer:
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 num_beams=1,
-                eos_token_id=sorted(end_tokens(self.tokenizer)),
+                eos_token_id=sorted(self.encoder.end_tokens),
                 pad_token_id=self.tokenizer.pad_token_id,
             )[:, inputs["input_ids"].shape[1] :]
             texts = self.tokenizer.batch_decode(made, skip_special_tokens=True)

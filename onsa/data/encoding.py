@@ -35,13 +35,14 @@ class Encoder:
     def __init__(self, tokenizer: Any, max_length: int) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self.end_tokens = end_tokens(tokenizer)
         vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
         self.digest = digest_of_json([vocabulary, tokenizer.chat_template, max_length])
         self._known: dict[int, tuple[Example, Encoded]] = {}  # holds the example: ids are reused
 
     def encode(self, example: Example) -> Encoded:
         if id(example) not in self._known:
-            self._known[id(example)] = example, encode(example, self.tokenizer, self.max_length)
+            self._known[id(example)] = example, encode(example, self)
         return self._known[id(example)][1]
 
     def encode_prompt(self, example: Example) -> list[int]:
@@ -50,18 +51,19 @@ class Encoder:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def encode(example: Example, tokenizer: Any, max_length: int) -> Encoded:
+def encode(example: Example, encoder: Encoder) -> Encoded:
     """Ids and labels of a conversation, every reply in it trained up to and with its end token.
 
     Raises:
         InputError: nothing is left to train on, or the template ends no reply with an end token.
     """
+    tokenizer, max_length = encoder.tokenizer, encoder.max_length
     text = render(example.messages, tokenizer)
     spans = _reply_spans(example, tokenizer, text)
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
     labels = _labels(ids, offsets, spans)
-    _check_end(example, ids, labels, tokenizer)
+    _check_end(example, labels, encoder)
     kept = labels[:max_length]
     lost = sum(label != UNTRAINED for label in labels[max_length:])
     # The first token is never predicted, so it never counts as trained.
@@ -123,13 +125,13 @@ def _labels(
     return labels
 
 
-def _check_end(example: Example, ids: list[int], labels: list[int], tokenizer: Any) -> None:
+def _check_end(example: Example, labels: list[int], encoder: Encoder) -> None:
     """The last trained token must end the reply, or generation would never stop."""
     last = next((label for label in reversed(labels) if label != UNTRAINED), None)
-    if last is not None and last not in end_tokens(tokenizer):
+    if last is not None and last not in encoder.end_tokens:
         raise InputError(
-            f"a reply ends in {tokenizer.decode([last])!r}, not in the end token "
-            f"{tokenizer.eos_token!r}: the tuned model would never stop",
+            f"a reply ends in {encoder.tokenizer.decode([last])!r}, not in the end token "
+            f"{encoder.tokenizer.eos_token!r}: the tuned model would never stop",
             where=example.source,
             way_out="use a chat template that ends each reply with it, or 'chat_template: plain'",
         )
