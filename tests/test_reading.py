@@ -126,6 +126,7 @@ def refusal(path: str, folder: Path, **options: Any) -> str:
     with pytest.raises(InputError) as caught:
         read_examples(path, base_folder=folder, **options)
     assert "\n" not in str(caught.value)
+    str(caught.value).encode("utf-8")  # it can be printed
     assert caught.value.way_out
     return str(caught.value)
 
@@ -191,6 +192,7 @@ def test_folder_glob_and_slices(put: Any, tmp_path: Path) -> None:
     assert prompts("all.jsonl#1:3") == ["p1", "p2"]
     assert prompts("all.jsonl#:2") == ["p0", "p1"]
     assert prompts("all.jsonl#3:") == ["p3", "p4"]
+    assert prompts("all.jsonl#0:") == prompts("all.jsonl")
     assert prompts("talks#4") == ["p0", "p2", "p4", "p1"]
     assert prompts("odd#2.jsonl") == [f"p{n}" for n in range(5)]
     assert prompts(str(tmp_path / "all.jsonl")) == [f"p{n}" for n in range(5)]
@@ -208,7 +210,7 @@ def test_a_slice_stops_reading_early(put: Any, tmp_path: Path) -> None:
     [
         ("a.jsonl", '{"prompt": "p", "completion": "r"}\n{"prompt": \n', "a.jsonl:2: broken JSON"),
         ("a.json", '[{"a": 1},\n {"a" 2}]', "a.json:2: broken JSON"),
-        ("a.json", '{"a": 1}\n{"a" 2}', "a.json:2: broken JSON"),
+        ("a.json", PAIR_LINES + '{"a" 2}', "a.json:6: broken JSON"),
         ("a.jsonl", '{"a": NaN}\n', "NaN is not JSON"),
         ("a.jsonl", '{"a": ' + "9" * 5000 + "}\n", "broken JSON"),
         ("a.jsonl", "[" * 100_000 + "\n", "nested too deeply"),
@@ -255,7 +257,16 @@ def test_faults_of_paths(put: Any, tmp_path: Path) -> None:
     assert "no data in the folder" in refusal("none", tmp_path)
     assert "not a plain file" in refusal("pipe.jsonl", tmp_path)
     assert "web address" in refusal("https://example.org/a.jsonl", tmp_path)
-    for path in ("", " ", "a\0b", "~nobody_of_that_name/x", "x" * 9000, "\ud800", "a/" * 3000):
+    for path in (
+        "",
+        " ",
+        "a\0b",
+        "~nobody_of_that_name/x",
+        "x" * 9000,
+        "\ud800",
+        "\ud800#0",
+        "a/" * 3000,
+    ):
         refusal(path, tmp_path)
 
 

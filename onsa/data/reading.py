@@ -22,9 +22,9 @@ from onsa.data.formats._rows import EmptyTextError, shown_columns
 from onsa.data.rows import ENDINGS, Row, ending_of, faults_told, file_rows
 from onsa.errors import InputError
 
-SLICE = re.compile(r"(?P<path>.+)#(?P<start>\d{0,12})(?P<colon>:?)(?P<stop>\d{0,12})", re.DOTALL)
+SLICE = re.compile(r"(?P<path>.+)#(?:(?P<start>\d{0,12}):)?(?P<stop>\d{0,12})", re.DOTALL)
 SPLIT_NAME = re.compile(r"(?<![a-z])(train|test|dev|valid|validation|eval)(?![a-z])", re.I)
-FEWEST_NAMED = 3  # sources that a message names before it says how many more there are
+MOST_NAMED = 3  # sources that a message names before it says how many more there are
 
 
 def read_examples(
@@ -51,9 +51,10 @@ def read_examples(
     examples: list[Example] = []
     empty: list[str] = []
     for row, source in read_rows(path, base_folder=base_folder, header=not has_no_header(columns)):
-        if by_name is None:
+        convert = by_name
+        if convert is None:
             shape = _shape(row, source, shape)
-        convert = by_name or shape.convert
+            convert = shape.convert
         try:
             examples += [_with_system(example, system) for example in convert(row, source)]
         except EmptyTextError as fault:
@@ -65,7 +66,9 @@ def read_examples(
             way_out="write what is missing, delete the rows, or set 'skip_empty: true'",
         )
     if not examples:
-        raise InputError("no row can be trained on", where=path, way_out="give other data")
+        raise InputError(
+            "no row can be trained on", where=_printable(str(path)), way_out="give other data"
+        )
     if skipped is not None:
         skipped += empty
     return examples
@@ -87,21 +90,20 @@ def read_rows(
     text, start, stop = _without_slice(str(path), base_folder)
     files = _find_files(text, base_folder)
     rows = chain.from_iterable(file_rows(file, _shown(file, base_folder), header) for file in files)
-    if stop is None and start == 0:
-        yield from rows
-        return
     count = 0
     for pair in islice(rows, start, stop):
         count += 1
         yield pair
     if count == 0 or (stop is not None and start + count < stop):
-        raise InputError("fewer rows than the slice asks for", where=path, way_out="ask for fewer")
+        raise InputError(
+            "fewer rows than the slice asks for", where=_printable(text), way_out="ask for fewer"
+        )
 
 
 def named(sources: list[str]) -> str:
     """A few of the sources, and how many more there are."""
-    more = len(sources) - FEWEST_NAMED
-    return ", ".join(sources[:FEWEST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(sources) - MOST_NAMED
+    return ", ".join(sources[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _shape(row: Row, source: str, shape: Format | None) -> Format:
@@ -129,17 +131,14 @@ def _without_slice(path: str, base_folder: Path) -> tuple[str, int, int | None]:
     found = SLICE.fullmatch(path)
     if found is None or os.path.exists(base_folder / path):  # noqa: PTH110  (never raises)
         return path, 0, None
-    start, colon, stop = found["start"], found["colon"], found["stop"]
-    first, last = (start or "0", stop) if colon else ("0", start)
-    if (
-        (colon and not start and not stop)
-        or (last and int(last) <= int(first))
-        or not (colon or start)
-    ):
+    start, stop = int(found["start"] or 0), int(found["stop"]) if found["stop"] else None
+    if not (found["start"] or found["stop"]) or (stop is not None and stop <= start):
         raise InputError(
-            "a slice without rows", where=path, way_out="write #500 for the first 500, or #200:700"
+            "a slice without rows",
+            where=_printable(path),
+            way_out="write #500 for the first 500, or #200:700",
         )
-    return found["path"], int(first), int(last) if last else None
+    return found["path"], start, stop
 
 
 def _find_files(text: str, base_folder: Path) -> list[Path]:
