@@ -31,17 +31,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard out
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
+STOPPED = 130  # 128 + SIGINT, as shells have it
+
+
 def main() -> None:
     """Run the command line: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
     from click.exceptions import Abort, ClickException
 
     try:
         code = app(standalone_mode=False)
+        if code == STOPPED:  # how typer reports Ctrl-C when it is not standalone
+            raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except InputError as fault:
         _end(str(fault), 2)
     except (KeyboardInterrupt, Abort):
-        _end("stopped; finished steps are kept, start the same command again to go on", 130)
+        _end("stopped; finished steps are kept, start the same command again to go on", STOPPED)
     except ClickException as fault:
         fault.show()
         sys.exit(fault.exit_code)
