@@ -65,6 +65,16 @@ def test_a_baseline_sees_as_many_tokens_as_the_method(recipe: Keys) -> None:
         assert abs(tokens[label] - tokens["cpi_ft"]) < 0.05 * tokens["cpi_ft"], tokens
 
 
+def test_specialists_are_scored_on_all_rows_of_their_own_task(recipe: Keys) -> None:
+    run = onsa.tune(**recipe(method="single", baselines=["full"], stage_rows=2))
+    facts = read_json(run / "report.json")
+    for row in facts["results"]:
+        assert {found["n"] for found in row["scores"].values()} == {8}, row["label"]
+    assert sorted(path.name for path in (run / "model").iterdir() if path.is_dir()) == [
+        "after", "echo", "upper",
+    ]  # fmt: skip
+
+
 def test_a_changed_core_share_keeps_the_probes(recipe: Keys) -> None:
     onsa.tune(**recipe(method="cpi_ft", core_share=0.01))
     run = onsa.tune(**recipe(method="cpi_ft", core_share="5%"))

@@ -100,7 +100,7 @@ def score_stages(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
     scores = {("base", "base"): _score(run, Stage("base", "base", run.base), rows=None)}
     ends = {stage.path: stage for stage in run.stages}  # the last of each path
     for stage in run.stages:
-        whole = stage is ends[stage.path]
+        whole = stage is ends[stage.path] or stage.path in run.specialists
         scores[stage.path, stage.label] = _score(
             run, stage, None if whole else run.recipe.stage_rows
         )
