@@ -1,0 +1,143 @@
+"""Every recipe in recipes/ is valid, and runs from end to end on a tiny model and a few rows."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from onsa.commands.add import Addition, add_tasks
+from onsa.commands.tune import carry_out, read_recipe
+from onsa.files import read_json, write_json
+from onsa.methods import method_settings
+from onsa.methods.cpi_ft import CpiFt
+from onsa.recipe import Recipe, build_recipe, read_raw, validated
+from onsa.run import Run
+from onsa.tasks import find_kind
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+SHARED = "../../shared/data"  # as the recipes write it, from their folder
+TUNE = ("first", "cpi_ft", "sequence", "specialists", "five_tasks")
+ADD = ("add",)
+QUICK = ("num_train_epochs=1", "precision=float32")
+LONGEST = 3000  # tokens; the tiny model's are bytes
+FEW_ROWS = {"train_rows": 4, "eval_rows": 3, "max_new_tokens": 2}
+
+TinyModel = Callable[..., Path]
+
+
+def shared_data() -> Path:
+    return Path(os.environ.get("ONSA_SHARED_DATA") or RECIPES / SHARED)
+
+
+def path_of(name: str) -> Path:
+    return RECIPES / f"{name}.yaml"
+
+
+def valid(name: str) -> Recipe:
+    raw = read_raw(path_of(name))
+    if name not in ADD:
+        return build_recipe(raw, method_settings(), path_of(name))
+    of_the_run = {"model": "m", "output": "o", "method": "add"}
+    return build_recipe({**of_the_run, **raw}, {"add": Addition}, path_of(name))
+
+
+def small(name: str, *overrides: str) -> list[str]:
+    """Overrides that make a recipe quick: few rows, short replies."""
+    few = [text for task in valid(name).tasks for text in _few(task.name, task.kind, task.options)]
+    return [*QUICK, *few, *overrides]
+
+
+def _few(task: str, kind: str, options: dict[str, Any]) -> list[str]:
+    known = find_kind(kind).settings.model_fields
+    texts = [f"tasks.{task}.{key}={value}" for key, value in FEW_ROWS.items() if key in known]
+    for key in ("train", "eval"):
+        if str(options.get(key, "")).startswith(SHARED):
+            place = shared_data().resolve() / options[key].removeprefix(f"{SHARED}/")
+            texts.append(f"tasks.{task}.{key}={place}")
+    return texts
+
+
+def tune_small(name: str, model: Path, output: Path, *overrides: str) -> Run:
+    given = small(name, f"model={model}", f"output={output}", *overrides)
+    return carry_out(read_recipe(path_of(name), given), RECIPES)
+
+
+def labels(folder: Path) -> list[str]:
+    return [row["label"] for row in read_json(folder / "report.json")["results"]]
+
+
+def test_every_recipe_is_known_here() -> None:
+    assert {path.stem for path in RECIPES.glob("*.yaml")} == {*TUNE, *ADD}
+
+
+@pytest.mark.parametrize("name", [*TUNE, *ADD])
+def test_a_recipe_is_valid_and_its_files_are_there(name: str) -> None:
+    for task in valid(name).tasks:
+        settings = validated(find_kind(task.kind).settings, task.options, task.name)
+        for path in filter(None, (settings.train, settings.eval)):
+            assert path.startswith(SHARED) or (RECIPES / path).is_file(), path
+
+
+def test_cpi_ft_shows_every_setting_with_its_default() -> None:
+    shown = valid("cpi_ft").settings
+    assert set(shown) == set(CpiFt.model_fields)
+    assert CpiFt(**shown) == CpiFt()
+
+
+def test_add_shows_every_setting_with_its_default() -> None:
+    shown = valid("add").settings
+    assert set(shown) == set(Addition.model_fields)
+    assert Addition(**shown) == Addition()
+
+
+def test_first_stays_short() -> None:
+    assert len(path_of("first").read_text(encoding="utf-8").splitlines()) <= 10
+
+
+def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -> None:
+    first = tune_small("first", tiny_model(), tmp_path / "first")
+    assert labels(first.folder) == ["base", "full", "cpi_ft"]
+    added = add_tasks(first.folder, path_of("add"), small("add"))
+    assert [task.name for task in added.tasks] == ["past_tense", "numbers", "opposites"]
+
+
+@pytest.mark.parametrize(
+    ("name", "results"),
+    [
+        ("cpi_ft", ["base", "full", "cpi_ft"]),
+        ("sequence", ["base", "full", "sequence", "random_groups", "by_hand", "cpi_ft"]),
+        ("specialists", ["base", "full", "single"]),
+    ],
+)
+def test_a_recipe_runs(
+    name: str, results: list[str], tiny_model: TinyModel, tmp_path: Path
+) -> None:
+    assert labels(tune_small(name, tiny_model(), tmp_path).folder) == results
+
+
+def long_model(model: Path, folder: Path) -> Path:
+    """The model with room for long texts: its positions are rotations, so any number will do."""
+    shutil.copytree(model, folder)
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", {**config, "max_position_embeddings": LONGEST})
+    return folder
+
+
+def test_five_tasks_run(tiny_model: TinyModel, tmp_path: Path) -> None:
+    if not shared_data().is_dir():
+        pytest.skip(f"no data sets at {shared_data()}; ONSA_SHARED_DATA may name their folder")
+    pytest.importorskip("rouge_score", reason="needs the extra 'text'")
+    model = long_model(tiny_model(), tmp_path / "long")
+    # Batches of one row: padding long rows, and masking it, would double the time.
+    given = (f"max_length={LONGEST}", "per_device_train_batch_size=1")
+    run = tune_small("five_tasks", model, tmp_path / "run", *given)
+    assert labels(run.folder) == ["base", "full", "cpi_ft"]
+    facts = read_json(run.folder / "report.json")
+    assert [task["metric"] for task in facts["tasks"]] == [
+        "final number", "accuracy", "ROUGE-L", "ROUGE-L", "loss",
+    ]  # fmt: skip
