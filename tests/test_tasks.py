@@ -432,3 +432,15 @@ def test_real_numbers() -> None:
     for answer in answers:
         plain = answer.split("####")[1].strip().replace(",", "")
         assert scored("number", answer, f"The answer is {plain}.") == 1
+
+
+@needs_gym
+def test_enumerations_of_reasoning_gym_are_written_by_name() -> None:
+    settings = {"dataset": "aiw", "train_rows": 4, "eval_rows": 2}
+    config = {"task_types": ["siblings"], "task_type_weights": [1.0]}
+    task = load_task("a", "reasoning_gym", {**settings, "config": config}, Path(), 0)
+    assert all(row.extra["entry"]["metadata"]["task_type"] == "siblings" for row in task.train)
+    with pytest.raises(InputError, match="did you mean 'siblings'"):
+        load_task(
+            "a", "reasoning_gym", {**settings, "config": {"task_types": ["sibling"]}}, Path(), 0
+        )

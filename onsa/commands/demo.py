@@ -41,32 +41,33 @@ def demo_recipe(model: Path, output: Path, seed: int) -> dict[str, Any]:
         "seed": seed,
         "method": "cpi_ft",
         "baselines": ["full"],
-        "learning_rate": 5e-4,
+        "learning_rate": 3e-4,
         "num_train_epochs": 1,
         "max_length": 160,
         "stage_rows": 24,
         "tasks": [
-            _task("reverse", "word_sequence_reversal", min_words=3, max_words=5),
-            _task("family", "family_relationships", min_family_size=4, max_family_size=4),
-            _task("siblings", "aiw", task_types=["siblings"]),
+            _task("reverse", "word_sequence_reversal", 24, min_words=3, max_words=5),
+            _task("needle", "needle_haystack", 8, min_num_statements=3, max_num_statements=5),
+            _task("family", "family_relationships", 8, min_family_size=4, max_family_size=4),
         ],
     }
 
 
 def added_recipe() -> dict[str, Any]:
     """The task that comes later."""
-    task = _task("products", "products", min_terms=2, max_terms=2, min_digits=1, max_digits=2)
-    return {"learning_rate": 5e-4, "num_train_epochs": 1, "tasks": [task]}
+    siblings = {"task_types": ["siblings"], "task_type_weights": [1.0]}
+    return {"tasks": [_task("siblings", "aiw", 8, **siblings)]}
 
 
-def _task(name: str, dataset: str, **config: Any) -> dict[str, Any]:
+def _task(name: str, dataset: str, max_new_tokens: int, **config: Any) -> dict[str, Any]:
     return {
         "name": name,
         "kind": "reasoning_gym",
         "dataset": dataset,
         "config": config,
         "system": SYSTEM,
-        "train_rows": 192,
+        "max_new_tokens": max_new_tokens,
+        "train_rows": 160,
         "eval_rows": 48,
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import enum
 import inspect
 import json
 import os
@@ -160,6 +161,7 @@ def _make(name: str, config: dict[str, Any], seed: int, size: int) -> Any:
     factory = import_extra("reasoning_gym.factory", "reasoning-gym", "demo")
     import_extra("reasoning_gym", "reasoning-gym", "demo")  # enters the data sets
     _check_names(factory.DATASETS, name, config)
+    config = _with_enumerations(factory.DATASETS[name][1], config)
     try:
         dataset = factory.create_dataset(name, seed=seed, size=size, **config)
     except (AssertionError, TypeError, ValueError, KeyError, AttributeError) as fault:
@@ -170,6 +172,25 @@ def _make(name: str, config: dict[str, Any], seed: int, size: int) -> Any:
         # The verifier runs the reply as Python; in its module `eval` now reads literals only.
         vars(sys.modules[type(dataset).__module__])["eval"] = ast.literal_eval
     return dataset
+
+
+def _with_enumerations(parameters: type, config: dict[str, Any]) -> dict[str, Any]:
+    """The config with the library's enumeration members in the place of their names in YAML."""
+    defaults = parameters()
+    return {key: _member(getattr(defaults, key), value, key) for key, value in config.items()}
+
+
+def _member(default: Any, value: Any, key: str) -> Any:
+    if isinstance(default, list) and default and isinstance(value, list):
+        return [_member(default[0], item, key) for item in value]
+    if not isinstance(default, enum.Enum):
+        return value
+    known = {str(member.value): member for member in type(default)}
+    if str(value) not in known:
+        raise InputError(
+            f"unknown {key} {value!r}", where="config", way_out=did_you_mean(str(value), known)
+        )
+    return known[str(value)]
 
 
 def _check_names(known: dict[str, Any], name: str, config: dict[str, Any]) -> None:
