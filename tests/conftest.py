@@ -23,7 +23,7 @@ CHAT_TEMPLATE = (
 )
 SHAPE = {
     "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 512,
 }  # fmt: skip
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "llama": {**SHAPE, "num_key_value_heads": 2, "tie_word_embeddings": True},
@@ -32,7 +32,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "qwen3": {**SHAPE, "num_key_value_heads": 2, "head_dim": 8},
     "gemma2": {**SHAPE, "num_key_value_heads": 2, "head_dim": 8},
     "gemma3_text": {**SHAPE, "num_key_value_heads": 2, "head_dim": 8},
-    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+    "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": SHAPE,
 }
 

@@ -20,15 +20,23 @@ from onsa.methods import method_settings
 from onsa.progress import Progress
 from onsa.recipe import build_recipe
 from onsa.run import Run
+from onsa.state import FILE as STATE
+from onsa.state import load_state
 
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SYSTEM = "Give only the answer."
+TRAIN_ROWS = 160
+EVAL_ROWS = 48
+MAX_LENGTH = 160
 
 
 def run_demo(output: Path, seed: int, progress: Progress, command: str) -> Run:
     """Three tasks by CPI-FT and by plain mixing, then a fourth task added, held and plain."""
     model = demo_model(progress)
     recipe = build_recipe(demo_recipe(model, output, seed), method_settings(), "demo")
+    if (output / STATE).is_file() and load_state(output).additions:
+        progress.say(f"{output} holds the finished demo; delete it to see it run again")
+        return Run(output, progress)
     carry_out(recipe, Path.cwd(), progress, command)
     return add_by_recipe(output, added_recipe(), progress=progress, command=command)
 
@@ -43,7 +51,7 @@ def demo_recipe(model: Path, output: Path, seed: int) -> dict[str, Any]:
         "baselines": ["full"],
         "learning_rate": 3e-4,
         "num_train_epochs": 1,
-        "max_length": 160,
+        "max_length": MAX_LENGTH,
         "stage_rows": 24,
         "tasks": [
             _task("reverse", "word_sequence_reversal", 24, min_words=3, max_words=5),
@@ -67,8 +75,8 @@ def _task(name: str, dataset: str, max_new_tokens: int, **config: Any) -> dict[s
         "config": config,
         "system": SYSTEM,
         "max_new_tokens": max_new_tokens,
-        "train_rows": 160,
-        "eval_rows": 48,
+        "train_rows": TRAIN_ROWS,
+        "eval_rows": EVAL_ROWS,
     }
 
 
@@ -105,6 +113,9 @@ def convert_gguf(file: Path, folder: Path) -> None:
     """Write the model in a GGUF file as a plain float32 Hugging Face folder."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
 
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)

@@ -1,0 +1,82 @@
+"""Scores do not depend on how examples are batched, and agree with transformers' own loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.example import Example
+from onsa.evaluation import Scorer
+from onsa.losses import token_losses
+from onsa.training import _Collator
+
+WORDS = ["ba", "be bi bo", "bu ba be bi bo bu", "音叉", "x" * 30]
+
+
+def example(word: str, choices: list[str] | None = None) -> Example:
+    messages = ({"role": "user", "content": f"say {word}"}, {"role": "assistant", "content": word})
+    return Example(messages, {"choices": choices} if choices else {})
+
+
+@pytest.fixture(params=["llama", "gpt2", "gpt_neox", "gemma3_text"])
+def scorer(
+    request: pytest.FixtureRequest, tiny_model: Callable[..., Path], tokenizer: Any
+) -> Callable[[int], Scorer]:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model(request.param)).eval()
+    return lambda batch_size: Scorer(model, Encoder(tokenizer, 200), batch_size)
+
+
+def test_replies_do_not_depend_on_the_batch(scorer: Callable[[int], Scorer]) -> None:
+    rows = [example(word) for word in WORDS]
+    seen: list[int] = []
+    together = scorer(5).reply(rows, 6, seen.append)
+    assert together == scorer(1).reply(rows, 6, seen.append)
+    assert sum(seen) == 10
+
+
+def test_losses_agree_with_the_model_s_own(scorer: Callable[[int], Scorer]) -> None:
+    rows = [example(word) for word in WORDS]
+    found = scorer(3)
+    for row, loss in zip(rows, found.losses(rows), strict=True):
+        encoded = found.encoder.encode(row)
+        with torch.inference_mode():
+            own = found.model(
+                input_ids=torch.tensor([encoded.ids]), labels=torch.tensor([encoded.labels])
+            ).loss
+        assert loss == pytest.approx(float(own), rel=1e-4)
+
+
+def test_the_likeliest_choice_is_chosen(scorer: Callable[[int], Scorer]) -> None:
+    found = scorer(2)
+    rows = [example("A", ["A", "B", "C"]), example("B", ["B", "A"])]
+    for row, chosen in zip(rows, found.choose(rows, 1, lambda n: None), strict=True):
+        losses = {c: found.losses([example_with(row, c)])[0] for c in row.extra["choices"]}
+        assert chosen == min(losses, key=lambda choice: losses[choice])
+
+
+def example_with(row: Example, reply: str) -> Example:
+    return Example((*row.prompt, {"role": "assistant", "content": reply}))
+
+
+def test_logits_only_where_tokens_are_trained_give_the_same_losses(
+    scorer: Callable[[int], Scorer],
+) -> None:
+    found = scorer(2)
+    encoded = [found.encoder.encode(example(word)) for word in WORDS]
+    batch = _Collator(0, ["a", "b"])([(number % 2, row) for number, row in enumerate(encoded)])
+    with torch.inference_mode():
+        losses, owners = token_losses(found.model, dict(batch))
+        logits = found.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    targets = batch["labels"][:, 1:]
+    trained = targets != UNTRAINED
+    whole = torch.nn.functional.cross_entropy(
+        logits[:, :-1][trained], targets[trained], reduction="none"
+    )
+    torch.testing.assert_close(losses, whole)
+    assert owners.tolist() == batch["task"][:, None].expand_as(targets)[trained].tolist()
