@@ -161,7 +161,6 @@ class Run:
         partial = folder.with_name(f".{folder.name}.partial")
         partial.mkdir(parents=True, exist_ok=True)
         step = Step(name, partial, self)
-        self.progress.say(f"{name} …")
         started = time.monotonic()
         try:
             result = _write_down(function(step, **inputs), partial)
