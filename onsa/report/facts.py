@@ -302,8 +302,9 @@ def recipe_text(run: Run) -> str:
 
 
 def _model(run: Run) -> dict[str, Any]:
+    local = run.recipe.model.startswith(("/", ".", "~"))
     return {
-        "name": run.recipe.model,
+        "name": run.companions.name if local else run.recipe.model,
         "parameters": run.base.entry_count,
         "digest": run.base.digest,
         "architecture": str(read_json(run.companions / "config.json").get("model_type", "")),
