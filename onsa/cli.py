@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 import sys
@@ -15,7 +16,6 @@ from onsa.errors import InputError
 
 app = typer.Typer(
     help="onsa (音叉): tune one pre-trained model for several tasks without losing any of them.",
-    no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -32,44 +32,55 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 
 STOPPED = 130  # 128 + SIGINT, as shells have it
+# What the parser raises. Newer typers bring a click of their own, so click's name is no help.
+Misuse: Any = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
     """Run the command line: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
-    from click.exceptions import Abort, ClickException
-
+    _print_whatever_comes()
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="onsa", standalone_mode=False)
         if code == STOPPED:  # how typer reports Ctrl-C when it is not standalone
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except InputError as fault:
-        _end(str(fault), 2)
-    except (KeyboardInterrupt, Abort):
+        _end(fault, 2)
+    except (KeyboardInterrupt, typer.Abort):
         _end("stopped; finished steps are kept, start the same command again to go on", STOPPED)
-    except ClickException as fault:
-        fault.show()
-        sys.exit(fault.exit_code)
+    except Misuse as fault:
+        command = fault.ctx.command_path if fault.ctx else "onsa"
+        _end(InputError(fault.format_message().rstrip("."), way_out=f"see '{command} --help'"), 2)
     except BrokenPipeError:  # `onsa tasks | head`
         sys.stderr.close()
         sys.exit(0)
     except OSError as fault:
-        where = f"{fault.filename}: " if fault.filename else ""
-        _end(f"{where}{fault.strerror or fault}; mend that and start the same command again", 2)
+        what, where = fault.strerror or str(fault), fault.filename or ""
+        way_out = "mend that and start the same command again"
+        _end(InputError(what, where=where, way_out=way_out), 2)
 
 
-def _end(line: str, code: int) -> None:
+def _print_whatever_comes() -> None:
+    """Characters that a terminal does not have, or broken ones piped in, end no run."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if stream is sys.stdin else "backslashreplace")
+
+
+def _end(line: object, code: int) -> None:
     print(f"onsa: {line}", file=sys.stderr)
     sys.exit(code)
 
 
 @app.callback(invoke_without_command=True)
 def _options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     if version:
         print(f"onsa {__version__}")
-        raise typer.Exit
+    elif context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -152,9 +163,9 @@ def report(run: RunFolder, as_json: AsJson = False) -> None:
 
     Example: `onsa report runs/first`
     """
-    from onsa.report.write import rewrite_report
+    from onsa.commands.report import rewrite_page
 
-    rewrite_report(run)
+    rewrite_page(run)
     _finish(run, as_json)
 
 
@@ -263,4 +274,6 @@ def _print_json(value: Any) -> None:
 
 
 def _command() -> str:
-    return shlex.join(["onsa", *sys.argv[1:]])
+    """The command as it was given; bytes in it that are no text are written as escapes."""
+    command = shlex.join(["onsa", *sys.argv[1:]])
+    return command.encode("utf-8", "backslashreplace").decode("utf-8")

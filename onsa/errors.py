@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_NAMED = 16  # known words in a message
+
 
 class InputError(ValueError):
     """A mistake that the user can mend: what is wrong, where, and the way out.
@@ -18,12 +20,21 @@ class InputError(ValueError):
         self.where = str(where)
         self.way_out = way_out
         line = f"{self.where}: {what}" if self.where else what
-        # Names and values come from the user's files: a line break in them must not make two lines.
-        super().__init__(" ".join(f"{line}; {way_out}".split() if way_out else line.split()))
+        super().__init__(_one_line(f"{line}; {way_out}" if way_out else line))
+
+
+def _one_line(text: str) -> str:
+    """Names and values come from the user's files: they make no second line and move no cursor."""
+    return "".join(
+        c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in " ".join(text.split())
+    )
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """`did you mean 'learning_rate'?` for the nearest known word, else the known words."""
+    """`did you mean 'learning_rate'?` for the nearest known word, else some of the known words."""
     known = sorted(known)
     near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known) or 'none'}"
+    if near:
+        return f"did you mean {near[0]!r}?"
+    more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
+    return f"known here: {', '.join(known[:MOST_NAMED]) or 'none'}{more}"

@@ -37,13 +37,21 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file that onsa or transformers wrote.
+
+    Raises:
+        InputError: it holds something else.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as fault:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as fault:
         raise InputError(
             f"not readable as JSON ({fault})", where=path, way_out="restore or delete it"
         ) from None
+    if not isinstance(value, dict):
+        raise InputError("holds no JSON object", where=path, way_out="restore or delete it")
+    return value
 
 
 def publish_folder(beside: Path, path: Path) -> None:

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# transformers reads this once, at import: no usage data leave the machine.
+# Read once, when transformers is imported: no usage data leave the machine, and what is wrong with
+# a model is said in one line, by us.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
 
@@ -55,61 +57,35 @@ def place_of(name: str) -> Place:
     return Place(numbered.group(1) if numbered else role, role)
 
 
-def find_model(model: str, base_folder: Path) -> Path:
-    """The local folder of a model: a path (from `base_folder` or the current one), or a hub name.
-
-    Raises:
-        InputError: neither a model folder nor to be had from the hub.
-    """
-    for folder in (base_folder / model, Path(model)):
-        if folder.is_dir():
-            if not (folder / "config.json").is_file():
-                raise InputError(
-                    "holds no config.json", where=folder, way_out="give a Hugging Face model folder"
-                )
-            return folder
-    if model.startswith((".", "/", "~")) or model.count("/") != 1:
-        raise InputError(
-            "there is no such model folder", where=model, way_out="check the path after 'model:'"
-        )
-    return _from_hub(model)
-
-
-def _from_hub(name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.h5", "*.msgpack"])
-        )
-    except Exception as fault:  # the hub's client raises a dozen kinds, offline ones among them
-        raise InputError(
-            f"is not a folder here and the hub gave none ({type(fault).__name__})",
-            where=name,
-            way_out="check the name and the network, or give a local folder",
-        ) from None
-
-
-def load_tokenizer(folder: Path, chat_template: str | None = None) -> Any:
+def load_tokenizer(
+    folder: Path, chat_template: str | None = None, remote_code: bool = False
+) -> Any:
     """The folder's tokenizer with a chat template, an end token and a padding token.
 
     `chat_template` is the text of a template that replaces the folder's own.
 
     Raises:
-        InputError: no tokenizer, no chat template, or no end token.
+        InputError: no tokenizer, or one that cannot tell which text a token stands for; no chat
+            template, or no end token.
     """
     from transformers import AutoTokenizer
 
     if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-2]):
         raise InputError("holds no tokenizer", where=folder, way_out="copy the model's own there")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code)
     except Exception as fault:  # broken files raise anything from KeyError to a Rust panic
         raise InputError(
-            f"its tokenizer cannot be read ({type(fault).__name__}: {fault})",
+            f"its tokenizer cannot be read ({shortened(fault)})",
             where=folder,
             way_out="copy the model's own tokenizer files there",
         ) from None
+    if not tokenizer.is_fast:
+        raise InputError(
+            "its tokenizer is a slow one: it cannot tell which text a token stands for",
+            where=folder,
+            way_out="convert it: a model with tokenizer.json has a fast one",
+        )
     if chat_template:
         tokenizer.chat_template = chat_template
     if not tokenizer.chat_template:
@@ -130,22 +106,44 @@ def load_tokenizer(folder: Path, chat_template: str | None = None) -> Any:
 def load_model(
     weights: Weights, dtype: torch.dtype = torch.float32, remote_code: bool = False
 ) -> Any:
-    """The causal language model in a weights folder, with every parameter in `dtype`."""
-    from transformers import AutoModelForCausalLM
+    """The causal language model in a weights folder, with every parameter in `dtype`.
 
+    Raises:
+        InputError: it cannot be built, or its weights are not all there.
+    """
+    return load_checked(weights.folder, remote_code, dtype=dtype)[0]
+
+
+def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list[str]]:
+    """A model with all its weights, and the tensors of its folder that it has no place for."""
+    from transformers import AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
     try:
-        return AutoModelForCausalLM.from_pretrained(
-            weights.folder,
-            dtype=dtype,
+        model, told = AutoModelForCausalLM.from_pretrained(
+            folder,
             trust_remote_code=remote_code,
             use_safetensors=True,  # never a pickle
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, with their names
+            **how,
         )
-    except (ValueError, KeyError, OSError, RuntimeError) as fault:
+    except Exception as fault:  # quantisers, remote code and broken configs raise anything
         raise InputError(
-            f"cannot be loaded ({' '.join(str(fault).split())[:200]})",
-            where=weights.folder,
+            f"cannot be loaded ({shortened(fault)})",
+            where=folder,
             way_out="check that it loads with AutoModelForCausalLM.from_pretrained",
         ) from None
+    absent = sorted(told["missing_keys"]) + sorted(name for name, *_ in told["mismatched_keys"])
+    if absent:  # transformers would draw them at random, and log a table
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        raise InputError(
+            f"its weights lack {absent[0]}{more}, or have them in another shape than its config",
+            where=folder,
+            way_out="give the folder of a whole causal language model",
+        )
+    return model, sorted(told["unexpected_keys"])
 
 
 def import_base(step: Step, source: Weights, remote_code: bool) -> Weights:
@@ -162,27 +160,33 @@ def import_base(step: Step, source: Weights, remote_code: bool) -> Weights:
 
 def needs_import(source: Weights, remote_code: bool) -> bool:
     """Whether the checkpoint's tensors are not named as the model's parameters are."""
-    return set(source.names) != set(_expected_names(source.folder, remote_code))
+    from transformers import AutoModelForCausalLM
+
+    config = read_config(source.folder, remote_code)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
+    # named_parameters gives a tied tensor once, under its first name; buffers come untied.
+    persistent = {name for name, _ in model.named_parameters()}
+    persistent |= {name for name, _ in model.named_buffers() if name in model.state_dict()}
+    return set(source.names) != persistent
 
 
-def _expected_names(folder: Path, remote_code: bool) -> list[str]:
-    from transformers import AutoConfig, AutoModelForCausalLM
+def read_config(folder: Path, remote_code: bool = False) -> Any:
+    """The model's config.
+
+    Raises:
+        InputError: transformers cannot use it.
+    """
+    from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=remote_code)
-        if getattr(config, "quantization_config", None):
-            raise ValueError("it is quantised, and all weights are to be trained")
-        with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
+        return AutoConfig.from_pretrained(folder, trust_remote_code=remote_code)
     except Exception as fault:
         raise InputError(
-            f"its config.json cannot be used ({' '.join(str(fault).split())[:200]})",
+            f"its config.json cannot be used ({shortened(fault)})",
             where=folder,
             way_out="it must be a causal language model that transformers knows",
         ) from None
-    # named_parameters gives a tied tensor once, under its first name; buffers come untied.
-    persistent = [name for name, _ in model.named_parameters()]
-    return persistent + [name for name, _ in model.named_buffers() if name in model.state_dict()]
 
 
 def save_by_parameter(model: Any, folder: Path) -> None:
@@ -190,17 +194,10 @@ def save_by_parameter(model: Any, folder: Path) -> None:
     model.save_pretrained(folder, save_original_format=False)
 
 
-def check_vocabulary(tokenizer: Any, model_folder: Path) -> None:
-    """Refuse a tokenizer that makes ids which the model's embedding does not have."""
-    from transformers import AutoConfig
-
-    rows = AutoConfig.from_pretrained(model_folder).get_text_config().vocab_size
-    if len(tokenizer) > rows:
-        raise InputError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model's embedding only {rows} rows",
-            where=model_folder,
-            way_out="use the tokenizer that belongs to the model",
-        )
+def shortened(fault: Exception) -> str:
+    """A library's message, in one line that is not too long."""
+    text = " ".join(str(fault).split())
+    return f"{type(fault).__name__}: {text if len(text) <= 160 else text[:160] + '…'}"
 
 
 def copy_companions(source: Path, target: Path) -> None:

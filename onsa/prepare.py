@@ -8,18 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from onsa.base_model import check_model, check_vocabulary, find_model, position_count
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
+from onsa.data.reading import named
 from onsa.errors import InputError
-from onsa.models import (
-    PLAIN_TEMPLATE,
-    check_vocabulary,
-    find_model,
-    import_base,
-    load_tokenizer,
-    needs_import,
-)
+from onsa.models import PLAIN_TEMPLATE, import_base, load_tokenizer, needs_import, read_config
 from onsa.progress import Progress
 from onsa.recipe import Recipe
 from onsa.run import Run, claim_folder
@@ -28,11 +23,15 @@ from onsa.weights import Weights
 
 
 def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None) -> Run:
-    """The run that `recipe` describes, its relative paths taken from `base_folder`."""
-    model_folder = find_model(recipe.model, base_folder)
+    """The run that `recipe` describes, its relative paths taken from `base_folder`.
+
+    Nothing is written before all of it is found to be right.
+    """
     tasks = load_tasks(recipe, base_folder)
+    model_folder = find_model(recipe.model, base_folder)
     encoder = load_encoder(recipe, model_folder, base_folder)
-    check_rows(tasks, encoder)
+    check_rows(tasks, encoder, position_count(model_folder, recipe.trust_remote_code))
+    notes = all_notes(recipe, tasks, model_folder)
     folder = base_folder / recipe.output
     claim_folder(folder, identity(recipe))
     run = Run(folder, progress)
@@ -42,9 +41,22 @@ def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None
     run.tasks = tasks
     run.path = recipe.method
     run.base = find_base(run, model_folder)
-    for note in (*task_notes(tasks), *overlap_notes(tasks, recipe.overlap_share)):
+    for note in notes:
         run.warn(note)
     return run
+
+
+def all_notes(recipe: Recipe, tasks: list[Task], model_folder: Path) -> list[str]:
+    """What a person should know before anything is trained.
+
+    Raises:
+        InputError: evaluation rows are training rows too, or the model cannot be trained.
+    """
+    return [
+        *task_notes(tasks),
+        *overlap_notes(tasks, recipe.overlap_share),
+        *model_notes(Weights(model_folder), recipe.trust_remote_code),
+    ]
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:
@@ -61,8 +73,10 @@ def load_tasks(recipe: Recipe, base_folder: Path) -> list[Task]:
 
 def load_encoder(recipe: Recipe, model_folder: Path, base_folder: Path) -> Encoder:
     """The model's tokenizer with the template that the recipe asks for."""
-    tokenizer = load_tokenizer(model_folder, _template(recipe.chat_template, base_folder))
-    check_vocabulary(tokenizer, model_folder)
+    config = read_config(model_folder, recipe.trust_remote_code)
+    template = _template(recipe.chat_template, base_folder)
+    tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code)
+    check_vocabulary(tokenizer, model_folder, config)
     return Encoder(tokenizer, recipe.training.max_length)
 
 
@@ -75,22 +89,42 @@ def _template(chat_template: str | None, base_folder: Path) -> str | None:
         return (base_folder / chat_template).read_text(encoding="utf-8")
     except (OSError, UnicodeError) as fault:
         raise InputError(
-            f"the chat template cannot be read ({fault})",
+            f"the chat template cannot be read ({getattr(fault, 'strerror', None) or fault})",
             where=chat_template,
             way_out="give the path of a jinja file, or 'plain'",
         ) from None
 
 
-def check_rows(tasks: list[Task], encoder: Encoder) -> None:
-    """Encode every row once: a row with nothing to train or to score on is an error here."""
+def check_rows(tasks: list[Task], encoder: Encoder, positions: int | None = None) -> None:
+    """Encode every row once: a row with nothing to train or to score on is an error here.
+
+    So is one that is longer than the model's `positions`, alone or with the reply to be generated:
+    some models break off there, hours later, others go on without a word and get worse.
+    """
     for task in tasks:
         for row in (*task.train, *task.evaluation):
+            place = f"task {task.name}, {row.source}"
             try:
-                encoder.encode(row)
+                length = len(encoder.encode(row).ids)
             except InputError as fault:
-                raise InputError(
-                    fault.what, where=f"task {task.name}, {row.source}", way_out=fault.way_out
-                ) from None
+                raise InputError(fault.what, where=place, way_out=fault.way_out) from None
+            _require_room(length, positions, place, f"write 'max_length: {positions}'")
+        for row in task.evaluation if task.max_new_tokens else ():
+            _require_room(
+                len(encoder.encode_prompt(row)) + task.max_new_tokens,
+                positions,
+                f"task {task.name}, {row.source}",
+                "lower max_new_tokens, or take the row out",
+            )
+
+
+def _require_room(tokens: int, positions: int | None, place: str, way_out: str) -> None:
+    if positions is not None and tokens > positions:
+        raise InputError(
+            f"{tokens} tokens, and the model has {positions} positions",
+            where=place,
+            way_out=way_out,
+        )
 
 
 def task_notes(tasks: list[Task]) -> list[str]:
@@ -103,13 +137,29 @@ def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:
     train: list[Example] = [row for task in tasks for row in task.train]
     notes = []
     for task in tasks:
-        found = check_overlap(train, task.evaluation, allowed_share)
+        try:
+            found = check_overlap(train, task.evaluation, allowed_share)
+        except InputError as fault:
+            raise InputError(fault.what, where=f"task {task.name}", way_out=fault.way_out) from None
         if found:
             notes.append(f"task {task.name}: {found}")
     return notes
 
 
+def model_notes(source: Weights, remote_code: bool) -> list[str]:
+    """What the model leaves out of its folder's weights, as a sentence.
+
+    Raises:
+        InputError: it cannot be trained, see `check_model`.
+    """
+    left_out = check_model(source, remote_code)
+    if not left_out:
+        return []
+    return [f"the model has no place for {len(left_out)} tensors of its folder: {named(left_out)}"]
+
+
 def find_base(run: Run, model_folder: Path) -> Weights:
+    """The weights that training starts from, under the names of the model's parameters."""
     source = Weights(model_folder)
     remote_code = run.recipe.trust_remote_code
     if not needs_import(source, remote_code):

@@ -10,33 +10,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from onsa.errors import InputError, did_you_mean
-
-Model = TypeVar("Model", bound=BaseModel)
+from onsa.plain_yaml import load_yaml
+from onsa.settings import Settings, validated
 
 MAX_RECIPE_BYTES = 1_000_000
 NAME = re.compile(r"\w[\w.-]{0,59}")
-
-
-def _share(value: Any) -> Any:
-    """`1%` is 0.01; a bare number is the share itself."""
-    if isinstance(value, str) and value.strip().endswith("%"):
-        return float(value.strip()[:-1]) / 100
-    return value
-
-
-Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, unknown keys refused, no NaN or infinity in numbers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TaskRecipe(Settings):
@@ -44,8 +27,10 @@ class TaskRecipe(Settings):
 
     name: str
     kind: str = "generate"
-    weight: float = Field(1.0, gt=0, description="how often its rows are drawn in mixed training")
-    options: dict[str, Any] = {}
+    weight: float = Field(
+        1.0, gt=0, le=1000, description="how often its rows are drawn in mixed training"
+    )
+    options: dict[str, Any] = Field({})
 
     @field_validator("name")
     @classmethod
@@ -59,8 +44,10 @@ class Training(Settings):
     """The training keys of transformers, under their own names."""
 
     learning_rate: float = Field(1e-4, gt=0)
-    num_train_epochs: float = Field(2.0, gt=0)
-    max_steps: int = Field(-1, ge=-1, description="optimizer steps per training; -1: by epochs")
+    num_train_epochs: float = Field(2.0, gt=0, le=10_000)
+    max_steps: int = Field(
+        -1, ge=-1, le=10**8, description="optimizer steps per training; -1: by epochs"
+    )
     per_device_train_batch_size: int = Field(8, ge=1)
     per_device_eval_batch_size: int = Field(32, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
@@ -81,13 +68,31 @@ class Training(Settings):
     save_minutes: float = Field(10.0, ge=0, description="between checkpoints inside one training")
     save_steps: int | None = Field(None, ge=1, description="checkpoint every so many steps instead")
 
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> Training:
+        if self.max_steps == 0:
+            raise InputError("max_steps 0 trains nothing", way_out="give a number above 0, or -1")
+        for key, decider in EITHER_OR:
+            if self.differs(key) and self.differs(decider):
+                raise InputError(f"{key} has no effect with {decider}", way_out="keep one of them")
+        if self.lr_scheduler_type == "constant" and self.differs("warmup_ratio"):
+            raise InputError(
+                "warmup_ratio has no effect with lr_scheduler_type constant",
+                way_out="take it out, or write constant_with_warmup",
+            )
+        return self
+
+
+# Two keys for one thing: the second decides, and the first would be ignored without a word.
+EITHER_OR = (("num_train_epochs", "max_steps"), ("save_minutes", "save_steps"))
+
 
 class Baseline(Settings):
     """What the result is compared with: another method, for the same trained tokens."""
 
     method: str
     label: str
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
 
 
 class Recipe(Settings):
@@ -97,7 +102,7 @@ class Recipe(Settings):
     output: str
     tasks: Annotated[tuple[TaskRecipe, ...], Field(min_length=1)]
     method: str = "cpi_ft"
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = Field({})
     training: Training = Training()
     baselines: tuple[Baseline, ...] = ()
     seed: int = Field(0, ge=0, lt=2**32)
@@ -113,6 +118,15 @@ class Recipe(Settings):
     )
     trust_remote_code: bool = False
 
+    @field_validator("output")
+    @classmethod
+    def _a_place(cls, output: str) -> str:
+        if not output.strip() or output.startswith("~"):
+            raise InputError(
+                f"{output!r} is no place for a run", way_out="write 'output: runs/name'"
+            )
+        return output
+
     @field_validator("tasks")
     @classmethod
     def _one_name_each(cls, tasks: tuple[TaskRecipe, ...]) -> tuple[TaskRecipe, ...]:
@@ -120,7 +134,9 @@ class Recipe(Settings):
         for task in tasks:
             # casefold: 'Maths' and 'maths' would share a folder on some file systems.
             if task.name.casefold() in seen:
-                raise ValueError(f"two tasks are named {task.name!r}; give each its own name")
+                raise InputError(
+                    f"two tasks are named {task.name!r}", way_out="give each its own name"
+                )
             seen.add(task.name.casefold())
         return tasks
 
@@ -144,17 +160,22 @@ def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") ->
     fields["settings"] = {key: raw[key] for key in raw if key in own}
     fields["training"] = validated(Training, training, where)
     fields["tasks"] = _task_list(fields.get("tasks"), f"{where}: tasks")
-    fields["baselines"] = _baseline_list(
-        fields.get("baselines", []), methods, f"{where}: baselines"
-    )
-    validated(methods[method], fields["settings"], where)
+    fields["baselines"] = fields.get("baselines", [])
+    tasks = [task["name"] for task in fields["tasks"]]
+    fields["baselines"] = _baseline_list(fields["baselines"], methods, f"{where}: baselines", tasks)
+    _own_labels([method, *(each["label"] for each in fields["baselines"])], f"{where}: baselines")
+    validated(methods[method], fields["settings"], where, tasks)
     return validated(Recipe, fields, where)
 
 
 def read_raw(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The mapping in a YAML recipe with `key=value` overrides put over it."""
+    """The mapping in a YAML recipe with `key=value` overrides put over it.
+
+    A recipe may only write below its own folder; another place is the user's to name.
+    """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_RECIPE_BYTES + 1)
     except OSError as fault:
         raise InputError(
             f"cannot be read ({fault.strerror})", where=path, way_out="check the path"
@@ -162,55 +183,23 @@ def read_raw(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     if len(content) > MAX_RECIPE_BYTES:
         raise InputError("larger than 1 MB", where=path, way_out="a recipe is a page of YAML")
     raw = _mapping(load_yaml(content, path), path)
+    if not any(override.startswith("output=") for override in overrides):
+        _stay_inside(raw.get("output"), path)
     for override in overrides:
         _put_over(raw, override)
     return raw
 
 
-def validated(model: type[Model], values: Any, where: object) -> Model:
-    """`model(**values)`, with pydantic's report turned into one line."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as report:
-        raise _one_line(report, model, where) from None
-
-
-def load_yaml(content: bytes | str, where: object) -> Any:
-    """Plain YAML: no tags that make objects, no aliases, no key twice."""
-    try:
-        return yaml.load(content, Loader=_StrictLoader)  # a SafeLoader
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(fault, "problem", None) or str(fault)
+def _stay_inside(output: Any, path: Path) -> None:
+    if not isinstance(output, str):
+        return  # missing or not text: the recipe's validation says so
+    home = path.resolve().parent
+    if not (home / output).resolve().is_relative_to(home):
         raise InputError(
-            f"not readable as YAML{line}: {problem}", where=where, way_out="mend that line"
-        ) from None
-    except (RecursionError, ValueError) as fault:
-        raise InputError(
-            f"not readable as YAML: {type(fault).__name__}", where=where, way_out="simplify it"
-        ) from None
-
-
-class _StrictLoader(yaml.SafeLoader):
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            event = self.peek_event()
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not allowed: write it out", event.start_mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)
+            f"'output: {output}' leaves the recipe's folder",
+            where=path,
+            way_out=f"write it below {home}, or say output={output} on the command line",
+        )
 
 
 def _mapping(raw: Any, where: object) -> dict[str, Any]:
@@ -270,10 +259,19 @@ def _useless_key(key: str, method: str, methods: MethodSettings, where: object) 
 
 def _task_list(raw: Any, where: str) -> list[dict[str, Any]]:
     if isinstance(raw, dict):  # tasks: {maths: {...}} reads as well as a list
-        raw = [{"name": name, **_mapping(value, where)} for name, value in raw.items()]
+        raw = [_named_task(name, value, where) for name, value in raw.items()]
     if not isinstance(raw, (list, tuple)) or not raw:
         raise InputError("no tasks", where=where, way_out="list at least one, each with a name")
     return [_task(item, f"{where}[{number}]") for number, item in enumerate(raw, start=1)]
+
+
+def _named_task(name: Any, raw: Any, where: str) -> dict[str, Any]:
+    raw = _mapping(raw, f"{where}: {name}")
+    if "name" in raw:
+        raise InputError(
+            "a second name", where=f"{where}: {name}", way_out="take 'name' out, or list the tasks"
+        )
+    return {"name": name, **raw}
 
 
 def _task(raw: Any, where: str) -> dict[str, Any]:
@@ -284,20 +282,28 @@ def _task(raw: Any, where: str) -> dict[str, Any]:
     return validated(TaskRecipe, {**own, "options": raw}, where).model_dump()
 
 
-def _baseline_list(raw: Any, methods: MethodSettings, where: str) -> list[dict[str, Any]]:
+def _baseline_list(
+    raw: Any, methods: MethodSettings, where: str, tasks: Sequence[str]
+) -> list[dict[str, Any]]:
     if not isinstance(raw, (list, tuple)):
         raise InputError("not a list", where=where, way_out="write [full] or [] for none")
-    baselines = [_baseline(item, methods, f"{where}[{n}]") for n, item in enumerate(raw, start=1)]
-    labels = [baseline["label"] for baseline in baselines]
+    return [_baseline(item, methods, f"{where}[{n}]", tasks) for n, item in enumerate(raw, start=1)]
+
+
+def _own_labels(labels: Sequence[str], where: str) -> None:
+    """Refuse two ways of tuning with one label: their steps and their scores would be mixed up."""
+    seen = {"base"}
     for label in labels:
-        if labels.count(label) > 1:
+        if label.casefold() in seen:
             raise InputError(
-                f"two are labelled {label!r}", where=where, way_out="give one 'label: ...'"
+                f"two are labelled {label!r}", where=where, way_out="give one another 'label: ...'"
             )
-    return baselines
+        seen.add(label.casefold())
 
 
-def _baseline(raw: Any, methods: MethodSettings, where: str) -> dict[str, Any]:
+def _baseline(
+    raw: Any, methods: MethodSettings, where: str, tasks: Sequence[str]
+) -> dict[str, Any]:
     raw = {"method": raw} if isinstance(raw, str) else _mapping(raw, where)
     method = raw.pop("method", None)
     _known_method(method, methods, where)
@@ -305,26 +311,7 @@ def _baseline(raw: Any, methods: MethodSettings, where: str) -> dict[str, Any]:
     for key in raw:
         if key not in methods[method].model_fields:
             raise _useless_key(key, method, methods, where)
-    validated(methods[method], raw, where)
+    validated(methods[method], raw, where, tasks)
     if not isinstance(label, str) or not NAME.fullmatch(label):
         raise InputError(f"not a plain label: {label!r}", where=where, way_out="use letters")
     return {"method": method, "label": label, "settings": raw}
-
-
-def _one_line(report: ValidationError, model: type[BaseModel], where: object) -> InputError:
-    faults = report.errors(include_url=False)
-    fault = faults[0]
-    path = ".".join(str(part) for part in fault["loc"])
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    place = f"{where}: {path}" if path else where
-    if fault["type"] == "extra_forbidden":
-        return InputError(
-            f"unknown key {path!r}{more}",
-            where=where,
-            way_out=did_you_mean(path, model.model_fields),
-        )
-    if fault["type"] == "missing":
-        return InputError(f"missing{more}", where=place, way_out=f"add '{path}: ...'")
-    message = fault["msg"].removeprefix("Value error, ")
-    given = f", not {fault['input']!r}"[:80] if "Value error" not in fault["msg"] else ""
-    return InputError(f"{message}{given}{more}", where=place, way_out="mend the value")

@@ -9,16 +9,63 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.masks import ParameterMask
-from onsa.recipe import Recipe, validated
+from onsa.recipe import Recipe
 from onsa.run import Run
+from onsa.settings import Settings, validated
 from onsa.tasks import Task, find_kind
 from onsa.weights import Weights
 
 FILE = "state.json"
+
+
+class KeptMessage(Settings):
+    """A message of an evaluation row in `state.json`."""
+
+    role: str
+    content: str
+
+
+class KeptExample(Settings):
+    """An evaluation row in `state.json`."""
+
+    messages: tuple[KeptMessage, ...] = Field(min_length=2)
+    extra: dict[str, Any]
+    source: str
+
+
+class KeptTask(Settings):
+    """A task in `state.json`."""
+
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    weight: float
+    evaluation: tuple[KeptExample, ...] = Field(min_length=1)
+
+
+class KeptRecipe(Settings):
+    """A recipe in `state.json`, and the folder that its paths start from."""
+
+    home: str
+    recipe: Recipe
+
+
+class KeptState(Settings):
+    """The content of `state.json`; paths are from its folder where they are inside it."""
+
+    recipes: tuple[KeptRecipe, ...] = Field(min_length=1)
+    model_folder: str
+    base: str
+    weights: str
+    tasks: tuple[KeptTask, ...]
+    cores: dict[str, str]
+    additions: int = Field(ge=0)
 
 
 @dataclasses.dataclass
@@ -76,18 +123,21 @@ def load_state(folder: Path) -> State:
             where=folder,
             way_out="give the folder that 'onsa tune' wrote, or a tuned model with --base",
         )
-    kept = read_json(folder / FILE)
+    kept = validated(KeptState, read_json(folder / FILE), folder / FILE)
+    if not Path(kept.model_folder).is_dir():
+        raise InputError(
+            f"the base model is gone ({kept.model_folder})",
+            where=folder / FILE,
+            way_out="put it back there, or mend 'model_folder' in that file",
+        )
     return State(
-        recipes=[
-            (Path(each["home"]), validated(Recipe, each["recipe"], folder / FILE))
-            for each in kept["recipes"]
-        ],
-        model_folder=Path(kept["model_folder"]),
-        base=Weights(folder / kept["base"]),
-        weights=Weights(folder / kept["weights"]),
-        tasks=[_task_from_json(task) for task in kept["tasks"]],
-        cores={name: ParameterMask.load(folder / path) for name, path in kept["cores"].items()},
-        additions=kept["additions"],
+        recipes=[(Path(each.home), each.recipe) for each in kept.recipes],
+        model_folder=Path(kept.model_folder),
+        base=Weights(folder / kept.base),
+        weights=Weights(folder / kept.weights),
+        tasks=[_task_from_json(task, folder / FILE) for task in kept.tasks],
+        cores={name: ParameterMask.load(folder / path) for name, path in kept.cores.items()},
+        additions=kept.additions,
     )
 
 
@@ -107,9 +157,10 @@ def _task_to_json(task: Task) -> dict[str, Any]:
     }
 
 
-def _task_from_json(kept: dict[str, Any]) -> Task:
-    rows = [
-        Example(tuple(row["messages"]), row["extra"], row["source"]) for row in kept["evaluation"]
-    ]
-    settings = validated(find_kind(kept["kind"]).settings, kept["settings"], kept["name"])
-    return Task(kept["name"], kept["kind"], settings, (), tuple(rows), kept["weight"])
+def _task_from_json(kept: KeptTask, where: Path) -> Task:
+    rows = tuple(
+        Example(tuple(turn.model_dump() for turn in row.messages), row.extra, row.source)
+        for row in kept.evaluation
+    )
+    settings = validated(find_kind(kept.kind).settings, kept.settings, f"{where}: {kept.name}")
+    return Task(kept.name, kept.kind, settings, (), rows, kept.weight)

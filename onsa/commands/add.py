@@ -9,18 +9,19 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from onsa.base_model import find_model, position_count
+from onsa.commands.report import read_report
 from onsa.commands.tune import export
+from onsa.cores import saliency
 from onsa.cores.steps import find_core
 from onsa.data.split import sample_rows
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
-from onsa.files import read_json
 from onsa.masks import ParameterMask, union
-from onsa.models import find_model
 from onsa.prepare import (
     check_rows,
     find_base,
@@ -30,29 +31,42 @@ from onsa.prepare import (
     task_notes,
 )
 from onsa.progress import Progress
-from onsa.recipe import Recipe, Settings, Share, build_recipe, read_raw
+from onsa.recipe import EITHER_OR, Recipe, build_recipe, read_raw
 from onsa.report.facts import origin, with_addition
 from onsa.report.write import write_report
 from onsa.run import Run, claim_folder
+from onsa.settings import Settings, Share, known_in
 from onsa.state import FILE, State, load_state, save_state
 from onsa.tasks import Task
 from onsa.training import run_training
 from onsa.weight_ops import random_entries
-from onsa.weights import Weights
+from onsa.weights import Weights, require_same_tensors
 
-NOT_HERE = ("method", "baselines", "model")  # keys of a recipe that the earlier run has settled
+# Keys of a recipe that the earlier run has settled, or that have no effect here.
+NOT_HERE = ("method", "baselines", "model", "output", "stage_rows")
+KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
+SaliencyRule = Annotated[str, known_in(saliency.saliency)]
 
 
 class Addition(Settings):
     """The keys of a recipe for `onsa add`, beside `tasks` and the training keys."""
 
     core_share: Share = Field(0.01, description="of the new task, and of earlier ones without core")
-    saliency: str = Field("update", description="what makes an entry part of a core")
+    saliency: SaliencyRule = Field("update", description="what makes an entry part of a core")
     hold: Literal["cores", "random", "none"] = Field(
         "cores", description="what is still: the cores, as many random entries, nothing"
     )
     replay: float = Field(0.0, ge=0, lt=1, description="share of earlier tasks' rows mixed in")
     compare: bool = Field(True, description="also train plainly: nothing held, nothing replayed")
+
+    @model_validator(mode="after")
+    def _nothing_is_missing(self) -> Addition:
+        if self.saliency == "adam":
+            raise InputError(
+                "the saliency rule 'adam' needs a second moment, which no addition keeps",
+                way_out="choose 'update'",
+            )
+        return self
 
 
 def add_tasks(
@@ -68,7 +82,7 @@ def add_tasks(
     home = recipe.resolve().parent
     if base is not None:
         folder = _adopt(folder, base, raw, home, progress)
-    return add_by_recipe(folder, raw, home, progress, command)
+    return add_by_recipe(folder, raw, home, progress, command, where=recipe)
 
 
 def add_by_recipe(
@@ -77,58 +91,85 @@ def add_by_recipe(
     home: Path | None = None,
     progress: Progress | None = None,
     command: str = "",
+    where: object = "added recipe",
 ) -> Run:
-    """Add tasks by the keys of a recipe; relative paths start from `home`."""
+    """Add tasks by the keys of a recipe; relative paths start from `home`.
+
+    Nothing is written before all that was given is found to be right.
+    """
     home = home or Path.cwd()
     state = load_state(folder)
-    recipe = _recipe(raw, state, folder)
-    run = _reopen(folder, state, recipe, progress)
+    facts, _ = read_report(folder)
+    recipe = _recipe(raw, state, folder, where)
+    run = _reopen(folder, state, recipe, home if "chat_template" in raw else None, progress)
     try:
-        return _add(run, state, Addition(**recipe.settings), home, command)
+        return _add(run, state, Addition(**recipe.settings), home, facts, command)
     finally:
         run.release()
 
 
-def _recipe(raw: Mapping[str, Any], state: State, folder: Path) -> Recipe:
+def _recipe(raw: Mapping[str, Any], state: State, folder: Path, where: object) -> Recipe:
     """The new recipe over what the run was made with."""
-    for key in NOT_HERE:
-        if key in raw:
-            raise InputError(
-                f"the key {key!r} has no effect when tasks are added",
-                where=folder,
-                way_out="remove it: the run has it already",
-            )
     _, first = state.recipes[0]
-    kept = first.model_dump(include={"model", "seed", "chat_template", "overlap_share"})
-    kept |= first.training.model_dump()
-    given = {**kept, **raw, "method": "add", "output": str(folder)}
-    recipe = build_recipe(given, {"add": Addition}, "added recipe")
+    kept = first.model_dump(include=KEPT) | first.training.model_dump()
+    for pair in EITHER_OR:
+        if any(key in raw for key in pair):  # what is given now decides, not what was given then
+            kept = {key: value for key, value in kept.items() if key not in pair}
+    if "lr_scheduler_type" in raw:
+        kept.pop("warmup_ratio")
+    recipe = _build({**kept, **raw}, raw, folder, where)
     known = {task.name.casefold() for task in state.tasks}
     for task in recipe.tasks:
         if task.name.casefold() in known:
             raise InputError(
                 f"the run has a task {task.name!r} already",
-                where=folder,
+                where=where,
                 way_out="give the new task another name",
             )
     return recipe
 
 
-def _reopen(folder: Path, state: State, recipe: Recipe, progress: Progress | None) -> Run:
+def _build(keys: Mapping[str, Any], raw: Mapping[str, Any], folder: Path, where: object) -> Recipe:
+    for key in NOT_HERE:
+        if key in raw:
+            raise InputError(
+                f"the key {key!r} has no effect when tasks are added",
+                where=where,
+                way_out="take it out: what the run was made with counts",
+            )
+    return build_recipe({**keys, "method": "add", "output": str(folder)}, {"add": Addition}, where)
+
+
+def _reopen(
+    folder: Path, state: State, recipe: Recipe, home: Path | None, progress: Progress | None
+) -> Run:
+    encoder = load_encoder(recipe, state.model_folder, home or state.recipes[0][0])
     run = Run(folder, progress)
     run.recipe = recipe
     run.companions = state.model_folder
     run.base = state.base
-    run.encoder = load_encoder(recipe, state.model_folder, state.recipes[0][0])
+    run.encoder = encoder
     return run
 
 
-def _add(run: Run, state: State, settings: Addition, home: Path, command: str) -> Run:
+def _add(
+    run: Run,
+    state: State,
+    settings: Addition,
+    home: Path,
+    facts: dict[str, Any],
+    command: str,
+) -> Run:
     new = load_tasks(run.recipe, home)
-    check_rows(new, run.encoder)
-    for note in (*task_notes(new), *overlap_notes(new, run.recipe.overlap_share)):
-        run.warn(note)
+    positions = position_count(state.model_folder, run.recipe.trust_remote_code)
+    check_rows([*new, *state.tasks], run.encoder, positions)
     replayed = _replayed(run, state, settings)
+    # The rows that earlier tasks are scored on must not come back as training rows.
+    for note in (
+        *task_notes(new),
+        *overlap_notes([*state.tasks, *new, *replayed], run.recipe.overlap_share),
+    ):
+        run.warn(note)
     name = f"add/{state.additions + 1}"
     cores = state.cores or {
         "earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)
@@ -154,9 +195,7 @@ def _add(run: Run, state: State, settings: Addition, home: Path, command: str) -
     core = _core(run, f"{name}/core", state.weights, trained["weights"], settings)
     state = _next(run, state, home, trained["weights"], {**cores, label: core})
     export(run, trained["weights"])
-    facts = with_addition(
-        read_json(run / "report.json"), run, new, scores, held, settings.replay, command
-    )
+    facts = with_addition(facts, run, new, scores, held, settings.replay, command)
     save_state(run, state)
     write_report(run.folder, facts)
     return run
@@ -235,23 +274,24 @@ def _adopt(
             way_out="add 'output: runs/name' to the recipe",
         )
     folder = home / output
+    companions, tuned_folder = find_model(base, home), find_model(str(model), Path.cwd())
+    _build({**raw, "model": base}, raw, folder, "added recipe")  # refuses what is wrong with it
+    claim_folder(folder, {"model": base, "tasks": [str(tuned_folder.resolve())]})
     if (folder / FILE).is_file():
         return folder
-    recipe = build_recipe(
-        {"model": base, "output": output, "method": "add", "tasks": [{"name": "unknown"}]},
-        {"add": Addition},
-        "added recipe",
-    )
-    claim_folder(folder, {"model": base, "tasks": [str(model)]})
     run = Run(folder, progress)
     try:
-        run.recipe = recipe
-        run.companions = find_model(base, home)
-        run.base = find_base(run, run.companions)
-        tuned = find_base(run, find_model(str(model), Path.cwd()))
+        own = {key: raw[key] for key in KEPT if key in raw}
+        run.recipe = _build(
+            {**own, "model": base, "tasks": [{"name": "unknown"}]}, {}, folder, model
+        )
+        run.companions = companions
+        run.base = find_base(run, companions)
+        tuned = find_base(run, tuned_folder)
+        require_same_tensors(run.base, tuned)
         title = f"{model.name}, a tuned model, and what was added to it"
         write_report(folder, origin(run, title, ""))
-        save_state(run, State([(home, recipe)], run.companions, run.base, tuned, [], {}))
+        save_state(run, State([(home, run.recipe)], companions, run.base, tuned, [], {}))
     finally:
         run.release()
     return folder

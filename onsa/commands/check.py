@@ -1,4 +1,4 @@
-"""`onsa check`: what a recipe would do, seen through the real loader and encoder, nothing trained."""
+"""`onsa check`: what a recipe would do, through the real loader and encoder, nothing trained."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 
+from onsa.base_model import find_model
 from onsa.commands.tune import read_recipe
 from onsa.data.encoding import UNTRAINED, Encoder
 from onsa.methods import all_methods
-from onsa.models import compute_dtype, device, find_model, needs_import, place_of
+from onsa.models import compute_dtype, device, needs_import, place_of
 from onsa.prepare import check_rows, load_encoder, load_tasks, overlap_notes, task_notes
 from onsa.recipe import Recipe
 from onsa.resources import total_memory_bytes
@@ -94,7 +95,7 @@ def what_trains(weights: Weights) -> list[dict[str, Any]]:
 def estimate(
     recipe: Recipe, tasks: list[Task], encoder: Encoder, weights: Weights
 ) -> dict[str, Any]:
-    """Trained tokens of the method, memory of its largest batch, seconds by this machine's speed."""
+    """Trained tokens of the method, memory of its largest batch, seconds at this speed."""
     method = all_methods()[recipe.method]
     settings = method.settings(**recipe.settings)
     epochs = method.epochs(settings, recipe.training.num_train_epochs)

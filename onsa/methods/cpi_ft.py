@@ -12,19 +12,20 @@ import math
 import statistics
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from onsa.cores import grouping, hold, order
+from onsa.cores import blends, fusion, grouping, hold, order, saliency
 from onsa.cores.steps import find_core, find_overlap, fuse_models
 from onsa.data.split import sample_rows, split_rows
+from onsa.errors import InputError
 from onsa.evaluation import held_out_loss, scoring_settings
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.models import place_of
-from onsa.recipe import Settings, Share
 from onsa.run import Run
+from onsa.settings import Settings, Share, TaskGroups, known_in, require_each_task
 from onsa.training import run_training
 from onsa.weights import Weights
 
@@ -35,19 +36,45 @@ Groups = list[list[str]]
 Cores = dict[str, ParameterMask]
 
 
+SaliencyRule = Annotated[str, known_in(saliency.saliency)]
+GroupingRule = Annotated[str, known_in(grouping.grouping)]
+OrderRule = Annotated[str, known_in(order.order)]
+FusionRule = Annotated[str, known_in(blends.blends)]
+ConflictRule = Annotated[str, known_in(fusion.conflicts)]
+HoldRule = Annotated[str, known_in(hold.hold)]
+
+# A key and what must be chosen for it to have an effect.
+ONLY_WITH = {
+    "epsilon": ("fusion", "slerp"),
+    "update_scale": ("fusion", "update_sum"),
+    "replay": ("integrate_on", "group"),
+}
+NEED_TRANSFER = ("loss_transfer", "difficulty", "dependency")
+
+
 class CpiFt(Settings):
     core_share: Share = Field(0.01, description="p: share of all entries that is a task's core")
-    saliency: str = Field("update", description="what makes an entry part of the core")
+    saliency: SaliencyRule = Field("update", description="what makes an entry part of the core")
     probe_share: float = Field(1.0, gt=0, le=1, description="share of a task's rows to probe on")
-    overlap: float | str = Field(0.1, description="tau: Jaccard from which tasks share a group")
-    grouping: str = Field("jaccard", description="what links two tasks into a group")
-    groups: Groups | None = Field(None, description="the groups by hand, for grouping 'given'")
-    order: str | list[str] = Field("random", description="of the groups: a rule, or task names")
-    fusion: str = Field("slerp", description="how what is no core becomes one model")
-    conflict: str = Field("larger_update", description="whose value an entry in two cores takes")
-    epsilon: float = Field(1e-4, ge=0, description="radians below which SLERP is a straight line")
+    overlap: float | str = Field(
+        0.1,
+        union_mode="left_to_right",
+        description="tau: Jaccard from which tasks share a group, or '3x chance'",
+    )
+    grouping: GroupingRule = Field("jaccard", description="what links two tasks into a group")
+    groups: TaskGroups | None = Field(None, description="the groups by hand, for grouping 'given'")
+    order: OrderRule | list[str] = Field(
+        "random", description="of the groups: a rule, or all tasks by name"
+    )
+    fusion: FusionRule = Field("slerp", description="how what is no core becomes one model")
+    conflict: ConflictRule = Field(
+        "larger_update", description="whose value an entry in two cores takes"
+    )
+    epsilon: float = Field(
+        1e-4, gt=0, lt=math.pi / 2, description="radians below which SLERP is a straight line"
+    )
     update_scale: float = Field(0.5, gt=0, description="lambda of the fusion 'update_sum'")
-    hold: str = Field("earlier", description="what is still while a group trains")
+    hold: HoldRule = Field("earlier", description="what is still while a group trains")
     integrate_on: Literal["mixed", "seen", "group"] = Field(
         "mixed", description="a stage's rows: of all tasks, of those so far, of its own group"
     )
@@ -55,8 +82,48 @@ class CpiFt(Settings):
         0.25, gt=0, le=1, description="rows of the integration, by the tasks' training rows"
     )
     integrate_learning_rate: float | None = Field(None, gt=0)
-    replay: float = Field(0.0, ge=0, lt=1, description="share of earlier groups' rows mixed in")
+    replay: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of earlier groups' rows mixed in, for integrate_on 'group'",
+    )
     validation_rows: int = Field(16, ge=0, description="training rows kept out to measure transfer")
+
+    @field_validator("order")
+    @classmethod
+    def _every_task_in_order(cls, given: str | list[str], info: ValidationInfo) -> str | list[str]:
+        if given == "given":
+            raise InputError("'given' is no order by itself", way_out="list all tasks: [a, b]")
+        if isinstance(given, list):
+            require_each_task(given, info)
+        return given
+
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> CpiFt:
+        grouping.threshold_value(self.overlap, self.core_share)  # refuses what is no threshold
+        for key, (decider, needed) in ONLY_WITH.items():
+            chosen = getattr(self, decider)
+            if self.differs(key) and chosen != needed:
+                raise InputError(
+                    f"{key} has no effect with {decider} {chosen!r}",
+                    way_out=f"take it out, or write '{decider}: {needed}'",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _the_rules_have_what_they_need(self) -> CpiFt:
+        if self.groups is None and self.grouping == "given":
+            raise InputError("grouping 'given' needs groups", way_out="write 'groups: [[a], [b]]'")
+        for key in ("grouping", "overlap") if self.groups is not None else ():
+            if self.differs(key) and getattr(self, key) != "given":
+                raise InputError(f"{key} has no effect with groups", way_out="keep one of them")
+        for rule in (self.grouping, self.order):
+            if rule in NEED_TRANSFER and not self.validation_rows:
+                raise InputError(
+                    f"{rule!r} needs validation_rows", way_out="leave them at 16, or choose another"
+                )
+        return self
 
 
 def epochs(settings: CpiFt, num_train_epochs: float) -> float:

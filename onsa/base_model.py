@@ -1,0 +1,113 @@
+"""The base model's folder: found, and checked before a weight of it is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from onsa.errors import InputError
+from onsa.models import load_checked, read_config
+from onsa.weights import Weights
+
+
+def find_model(model: str, base_folder: Path) -> Path:
+    """The local folder of a model: a path (from `base_folder` or the current one), or a hub name.
+
+    Raises:
+        InputError: neither a model folder nor to be had from the hub.
+    """
+    path = os.path.expanduser(model)  # noqa: PTH111  (Path's own raises for unknown users)
+    for folder in (base_folder / path, Path(path)):
+        if folder.is_dir():
+            return _require_model(folder)
+        if folder.exists():
+            raise InputError(
+                "is a file", where=model, way_out="give the Hugging Face model folder it came from"
+            )
+    if model.startswith((".", "/", "~")) or model.count("/") != 1:
+        raise InputError(
+            "there is no such model folder", where=model, way_out="check the path after 'model:'"
+        )
+    return _from_hub(model)
+
+
+def _require_model(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        raise InputError(
+            "holds no config.json", where=folder, way_out="give a Hugging Face model folder"
+        )
+    pickled = sorted(path.name for path in folder.glob("*.bin"))
+    if pickled and not any(folder.glob("*.safetensors")):
+        raise InputError(
+            f"holds its weights as a pickle ({pickled[0]}), which is never opened here",
+            where=folder,
+            way_out="save it with safetensors: save_pretrained(..., safe_serialization=True)",
+        )
+    return folder
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(name, ignore_patterns=["*.bin", "*.pth", "*.h5", "*.msgpack"])
+        )
+    except Exception as fault:  # the hub's client raises a dozen kinds, offline ones among them
+        raise InputError(
+            f"is not a folder here and the hub gave none ({type(fault).__name__})",
+            where=name,
+            way_out="check the name and the network, or give a local folder",
+        ) from None
+
+
+def check_model(source: Weights, remote_code: bool = False) -> list[str]:
+    """The tensors that the model of this folder has no place for, found without reading weights.
+
+    Raises:
+        InputError: it is quantised, no causal language model, or its weights are not all there.
+    """
+    config = read_config(source.folder, remote_code)
+    if getattr(config, "quantization_config", None):
+        raise InputError(
+            "is quantised, and all weights are to be trained",
+            where=source.folder,
+            way_out="give the model that it was made from",
+        )
+    model, left_out = load_checked(source.folder, remote_code, device_map="meta")
+    # Decoders built from encoders, such as BERT's, see what follows a word unless told otherwise.
+    sees_ahead = getattr(config, "is_decoder", None) is False
+    if sees_ahead and type(model).__name__ not in (config.architectures or ()):
+        raise InputError(
+            f"is a {config.model_type}, which sees the words after a word and cannot generate",
+            where=source.folder,
+            way_out="give a causal language model",
+        )
+    for name, _ in model.named_parameters():
+        if name in source.shapes and name not in source.float_shapes:
+            raise InputError(
+                f"{name} holds whole numbers, and all weights are to be trained",
+                where=source.folder,
+                way_out="give a model that is not quantised",
+            )
+    return left_out
+
+
+def check_vocabulary(tokenizer: Any, folder: Path, config: Any) -> None:
+    """Refuse a tokenizer that makes ids which the model's embedding does not have."""
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    largest = max(tokenizer.get_vocab().values(), default=0)
+    if rows is not None and largest >= rows:
+        raise InputError(
+            f"the tokenizer has tokens up to number {largest}, the model's embedding {rows} rows",
+            where=folder,
+            way_out="use the tokenizer that belongs to the model",
+        )
+
+
+def position_count(folder: Path, remote_code: bool = False) -> int | None:
+    """The longest text that the model was made for, in tokens; None where it does not say."""
+    config = read_config(folder, remote_code).get_text_config()
+    count = getattr(config, "max_position_embeddings", None)  # GPT-2's n_positions too
+    return count if isinstance(count, int) and count > 0 else None

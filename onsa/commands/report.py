@@ -1,0 +1,37 @@
+"""`onsa report`: the page of a finished run, made anew from its figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from onsa.errors import InputError
+from onsa.files import read_json, write_text
+from onsa.report.page import render
+
+
+def read_report(folder: Path) -> tuple[dict[str, Any], str]:
+    """The figures of a run and the page made from them.
+
+    Raises:
+        InputError: there are none, or they are not as they were written.
+    """
+    path = folder / "report.json"
+    if not path.is_file():
+        raise InputError(
+            "holds no finished run", where=folder, way_out="give the folder that 'onsa tune' wrote"
+        )
+    facts = read_json(path)
+    try:
+        return facts, render(facts)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
+        raise InputError(
+            f"is not as onsa wrote it ({type(fault).__name__}: {fault})",
+            where=path,
+            way_out="restore it, or delete it and start 'onsa tune' again: finished steps are kept",
+        ) from None
+
+
+def rewrite_page(folder: Path) -> None:
+    """Make `report.html` anew."""
+    write_text(folder / "report.html", read_report(folder)[1])

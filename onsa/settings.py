@@ -1,0 +1,150 @@
+"""Settings: validated when they are read, every fault one line that says the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+
+from onsa.errors import InputError, did_you_mean
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, unknown keys refused, no NaN or infinity in numbers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        # YAML reads yes, on and true alike, and pydantic would take them for the number 1.
+        annotation = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and annotation is not bool and bool not in get_args(annotation):
+            raise ValueError(f"cannot be {'yes' if value else 'no'}")
+        return value
+
+    def differs(self, key: str) -> bool:
+        """Whether `key` has another value than its default."""
+        default = type(self).model_fields[key].get_default(call_default_factory=True)
+        return bool(getattr(self, key) != default)
+
+
+def validated(
+    model: type[Model], values: Any, where: object, tasks: Sequence[str] | None = None
+) -> Model:
+    """`model(**values)`, with pydantic's report turned into one line.
+
+    `tasks` are the names of the recipe's tasks, for settings that name tasks.
+    """
+    try:
+        return model.model_validate(values, context={"tasks": tasks})
+    except ValidationError as report:
+        raise _one_line(report, model, values, where) from None
+
+
+def _share(value: Any) -> Any:
+    """`1%` is 0.01; a bare number is the share itself."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return value
+
+
+Share = Annotated[float, BeforeValidator(_share), Field(gt=0, lt=1)]
+
+
+class Table(Protocol):
+    """What can be looked into by name; an unknown one is an InputError."""
+
+    def __getitem__(self, name: str, /) -> object: ...
+
+
+def known_in(table: Table) -> AfterValidator:
+    """Refuses a setting that names nothing in `table`: when it is read, not when it is needed."""
+
+    def known(name: str) -> str:
+        table[name]
+        return name
+
+    return AfterValidator(known)
+
+
+def require_each_task(named: Sequence[str], info: ValidationInfo) -> None:
+    """Refuse names that are not the recipe's tasks, each once.
+
+    A setting is validated before the tasks are loaded, but inside its recipe: `build_recipe` hands
+    the names of the tasks over. Without a recipe around it nothing is known of them.
+    """
+    tasks = (info.context or {}).get("tasks")
+    if tasks is not None and sorted(named) != sorted(tasks):
+        raise InputError(
+            f"names {', '.join(named) or 'no task'}; the tasks are {', '.join(tasks)}",
+            way_out="name every task exactly once",
+        )
+
+
+def _every_task_in_a_group(groups: list[list[str]], info: ValidationInfo) -> list[list[str]]:
+    require_each_task([name for group in groups for name in group], info)
+    if not all(groups):
+        raise InputError("a group without a task", way_out="take it out")
+    return groups
+
+
+TaskGroups = Annotated[list[list[str]], AfterValidator(_every_task_in_a_group)]
+
+
+def _one_line(
+    report: ValidationError, model: type[BaseModel], values: Any, where: object
+) -> InputError:
+    faults = report.errors(include_url=False)
+    fault = min(faults, key=_rank)
+    path = _path(fault["loc"], values)
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    place = f"{where}: {path}" if path else where
+    cause = fault.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        return InputError(cause.what, where=place, way_out=cause.way_out)
+    if fault["type"] == "extra_forbidden":
+        return InputError(
+            f"unknown key {path!r}{more}",
+            where=where,
+            way_out=did_you_mean(path, model.model_fields),
+        )
+    if fault["type"] == "missing":
+        return InputError(f"missing{more}", where=place, way_out=f"add '{path}: ...'")
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    given = f", not {fault['input']!r}"[:80] if "Value error" not in fault["msg"] else ""
+    return InputError(f"{message}{given}{more}", where=place, way_out="mend the value")
+
+
+def _rank(fault: Any) -> int:
+    """The fault that says most comes first: our own words, then a key that is misspelt."""
+    if isinstance(fault.get("ctx", {}).get("error"), InputError):
+        return 0
+    return 1 if fault["type"] == "extra_forbidden" else 2
+
+
+def _path(place: tuple[int | str, ...], values: Any) -> str:
+    """Where in `values` a fault is; pydantic puts the members of a union into the place too."""
+    parts = [str(part) for part in place[:1]]
+    inside: Any = values.get(place[0]) if place and isinstance(values, dict) else None
+    for part in place[1:]:
+        if isinstance(inside, list | tuple) if isinstance(part, int) else _has(inside, part):
+            parts.append(str(part))
+            inside = inside[part]
+    return ".".join(parts)
+
+
+def _has(value: Any, key: str) -> bool:
+    return isinstance(value, dict) and key in value
