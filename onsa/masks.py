@@ -33,6 +33,11 @@ def unpack(bits: Bits, entry_count: int) -> NDArray[np.bool_]:
     return np.unpackbits(bits, count=entry_count, bitorder="little").view(np.bool_)
 
 
+def indices(bits: Bits) -> NDArray[np.int64]:
+    """The entries set, in order."""
+    return np.flatnonzero(unpack(bits, bits.size * 8))
+
+
 def count_bits(bits: Bits) -> int:
     whole_words = bits[: bits.size // 8 * 8].view(np.uint64)
     rest = bits[whole_words.size * 8 :]
@@ -182,7 +187,7 @@ class ParameterMask:
 
         def read_bits(name: str) -> Bits:
             if name in stored:
-                return stored[name].read().numpy()
+                return stored[name].read(0, byte_count(math.prod(shapes[name]))).numpy()
             return _constant(math.prod(shapes[name]), name in whole)
 
         return cls(shapes, read_bits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,12 +53,20 @@ class StoredTensor:
     dtype: torch.dtype
     shape: Shape
 
-    def read(self, start: int = 0, stop: int | None = None) -> Tensor:
-        """Entries `start` to `stop` of the flattened tensor."""
-        entries = torch.empty(
-            (math.prod(self.shape) if stop is None else stop) - start, dtype=self.dtype
-        )
-        bytes_left = entries.view(torch.uint8).numpy().data
+    def read(self, start: int, stop: int, out: Tensor | None = None) -> Tensor:
+        """Entries `start` to `stop` of the flattened tensor; in `out`'s dtype if it is given."""
+        if out is None:
+            out = torch.empty(stop - start, dtype=self.dtype)
+        if out.dtype == self.dtype:
+            self._read_bytes(start, out)
+        else:
+            read = scratch("read", stop - start, self.dtype)
+            self._read_bytes(start, read)
+            out.copy_(read)
+        return out
+
+    def _read_bytes(self, start: int, out: Tensor) -> None:
+        bytes_left = out.view(torch.uint8).numpy().data
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.first_byte + start * self.dtype.itemsize)
             while bytes_left:  # one call reads at most 2 GB
@@ -65,7 +74,21 @@ class StoredTensor:
                 if not count:
                     raise _broken(self.path, "it became shorter while it was read")
                 bytes_left = bytes_left[count:]
-        return entries
+
+
+def scratch(purpose: str, entry_count: int, dtype: torch.dtype) -> Tensor:
+    """Memory of this thread to work in, with whatever was left there; good until asked for again.
+
+    New memory costs a page fault every 4 kB, which takes as long as reading into it.
+    """
+    size = entry_count * dtype.itemsize
+    memory = _of_thread.__dict__.get(purpose)
+    if memory is None or memory.numel() < size:
+        memory = _of_thread.__dict__[purpose] = torch.empty(size, dtype=torch.uint8)
+    return memory[:size].view(dtype)
+
+
+_of_thread = threading.local()
 
 
 def read_header(path: Path) -> tuple[dict[str, StoredTensor], dict[str, str]]:

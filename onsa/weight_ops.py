@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from onsa.errors import InputError
-from onsa.masks import Bits, ParameterMask, byte_count, count_bits, pack, unpack
+from onsa.masks import Bits, ParameterMask, byte_count, count_bits, indices, pack
 from onsa.tensor_file import Shape
 
 Shapes = Mapping[str, Shape]
@@ -26,8 +26,9 @@ Result = TypeVar("Result")
 Saliency = Callable[[str, int, int], Tensor]
 """(name, start, stop) -> the saliency of these entries of the flattened tensor: float32, >= 0."""
 
-PIECE_ENTRIES = 1 << 16  # two pieces in float32 fit a core's L2 cache; an index fits 16 bits
-SAMPLE_RUNS, RUN_ENTRIES = 4096, 256
+PIECE_ENTRIES = 1 << 18  # 1 MB in float32: smaller costs more in Python, larger leaves the caches
+SMALL_MODEL_ENTRIES = 1 << 22  # so many are sorted without a sample
+SAMPLE_RUNS, RUN_ENTRIES = 1024, 1024
 SAMPLE_SEED = 20250821  # the sample decides how long the search takes, never what it finds
 
 
@@ -122,14 +123,17 @@ def noise(seed: int) -> Saliency:
 def _estimated_bracket(shapes: Shapes, saliency: Saliency, count: int) -> tuple[float, float]:
     """Two saliencies that most probably enclose that of the count-th largest entry.
 
-    From short runs spread evenly over the model. The entries of a run may be all alike (the row
-    of a rare word), so for the margin a run counts as one draw: three standard deviations.
+    From runs spread evenly over the model. Entries of a run may be alike (the row of a rare
+    word), so the error is that of the mean over runs: four standard deviations to either side.
     """
-    if entry_count(shapes) <= 4 * SAMPLE_RUNS * RUN_ENTRIES:
+    if entry_count(shapes) <= SMALL_MODEL_ENTRIES:
         return 0.0, math.inf
-    falling = -np.sort(-torch.cat([saliency(*run) for run in _sample_runs(shapes)]).numpy())
+    runs = [saliency(*run).numpy() for run in _sample_runs(shapes)]
+    falling = -np.sort(-np.concatenate(runs))
     share = count / entry_count(shapes)
-    margin = 3 * math.sqrt(share * (1 - share) / SAMPLE_RUNS)
+    middle = falling[int(share * falling.size)]
+    deviation = np.std([np.count_nonzero(run >= middle) / run.size for run in runs])
+    margin = 4 * (deviation / math.sqrt(len(runs)) + math.sqrt(share / falling.size))
     ranks = [int((share + sign * margin) * falling.size) for sign in (1, -1)]
     low = falling[ranks[0]] if ranks[0] < falling.size else 0.0
     high = falling[ranks[1]] if ranks[1] > 0 else math.inf
@@ -152,7 +156,7 @@ class _Candidates(NamedTuple):
 
     name: str
     start: int
-    indices: NDArray[np.uint16]  # from `start`
+    entries: NDArray[np.uint32]  # counted from `start`
     values: NDArray[np.float32]
 
 
@@ -172,16 +176,17 @@ def _take_between(
         values = _checked(saliency(name, start, stop), name)
         above = values > np.float32(high)
         bits[name][start // 8 : byte_count(stop)] = pack(above)
-        indices = np.flatnonzero(above ^ (values >= np.float32(low)))
-        candidates = _Candidates(name, start, indices.astype(np.uint16), values[indices])
+        undecided = indices(pack(above ^ (values >= np.float32(low))))
+        candidates = _Candidates(name, start, undecided.astype(np.uint32), values[undecided])
         return int(np.count_nonzero(above)), candidates
 
     missing, undecided, kept = count, 0, []
+    most_undecided = max(SMALL_MODEL_ENTRIES, entry_count(shapes) // 16)
     for above_count, candidates in in_order(sort_out, pieces(shapes)):
         missing -= above_count
         undecided += candidates.values.size
         kept.append(candidates)
-        if missing < 0 or undecided > max(1 << 22, entry_count(shapes) // 16):
+        if missing < 0 or undecided > most_undecided:
             return None
     if missing > undecided:
         return None
@@ -202,7 +207,7 @@ def _add_largest(bits: dict[str, Bits], kept: list[_Candidates], missing: int) -
         equal_left -= equal.size
         taken[equal] = True
         _set_bits(
-            bits[candidates.name], candidates.start + candidates.indices[taken].astype(np.int64)
+            bits[candidates.name], candidates.start + candidates.entries[taken].astype(np.int64)
         )
 
 
@@ -227,13 +232,21 @@ def _take_at(
     if not 0 <= missing <= sum(at for _, at in counts):
         return None
     for name in bits:
-        if count_bits(equal[name]) > missing:
-            entries = unpack(equal[name], math.prod(shapes[name]))
-            entries[np.flatnonzero(entries)[missing:]] = False
-            equal[name] = pack(entries)
-        missing -= count_bits(equal[name])
-        bits[name] |= equal.pop(name)
+        first = _first_bits(equal.pop(name), missing)
+        missing -= count_bits(first)
+        bits[name] |= first
     return bits
+
+
+def _first_bits(bits: Bits, count: int) -> Bits:
+    """The first `count` of the bits that are set."""
+    if count == 0:
+        return np.zeros_like(bits)
+    if count >= count_bits(bits):
+        return bits
+    first = np.zeros_like(bits)
+    _set_bits(first, indices(bits)[:count])
+    return first
 
 
 def _exact_threshold(shapes: Shapes, saliency: Saliency, count: int) -> float:
@@ -288,5 +301,5 @@ def _no_bits(shapes: Shapes) -> dict[str, Bits]:
     }
 
 
-def _set_bits(bits: Bits, indices: NDArray[np.int64]) -> None:
-    np.bitwise_or.at(bits, indices >> 3, (1 << (indices & 7)).astype(np.uint8))
+def _set_bits(bits: Bits, entries: NDArray[np.int64]) -> None:
+    np.bitwise_or.at(bits, entries >> 3, (1 << (entries & 7)).astype(np.uint8))

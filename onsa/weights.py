@@ -67,11 +67,12 @@ class Weights:
         return sum(map(math.prod, self.float_shapes.values()))
 
     def __getitem__(self, name: str) -> Tensor:
-        return self._stored[name].read().reshape(self.shapes[name])
+        shape = self.shapes[name]
+        return self._stored[name].read(0, math.prod(shape)).reshape(shape)
 
-    def read(self, name: str, start: int, stop: int) -> Tensor:
-        """Entries `start` to `stop` of the flattened tensor, in its own dtype."""
-        return self._stored[name].read(start, stop)
+    def read(self, name: str, start: int, stop: int, out: Tensor | None = None) -> Tensor:
+        """Entries `start` to `stop` of the flattened tensor; in `out`'s dtype if it is given."""
+        return self._stored[name].read(start, stop, out)
 
     @cached_property
     def digest(self) -> str:

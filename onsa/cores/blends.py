@@ -21,6 +21,7 @@ from torch import Tensor
 from onsa.cores.rules import Rules
 from onsa.errors import InputError, did_you_mean
 from onsa.masks import Bits, ParameterMask, byte_count, unpack
+from onsa.tensor_file import scratch
 from onsa.weight_ops import in_order, pieces, require_share, top_share
 from onsa.weights import Weights
 
@@ -28,13 +29,13 @@ Floats = NDArray[np.float64]
 
 
 class Piece(NamedTuple):
-    """The same entries of all models."""
+    """The same entries of all models, in float32 or wider; good until this thread's next piece."""
 
     name: str
     start: int
     stop: int
-    stack: Tensor  # (1 + tasks, entries): the base model, and the updates of the tuned ones
-    tuned: list[Tensor]  # the tuned models' own values, in their own dtypes
+    tuned: Tensor  # (tasks, entries): the tuned models' own values
+    stack: Tensor  # (1 + tasks, entries): the base model's, and the updates of the tuned models
 
     @property
     def base(self) -> Tensor:
@@ -61,14 +62,13 @@ class Models:
         return reduce(torch.promote_types, (weights.dtypes[name] for weights in self.tuned))
 
     def piece(self, name: str, start: int, stop: int) -> Piece:
-        tuned = [weights.read(name, start, stop) for weights in self.tuned]
-        work = torch.promote_types(self.dtype(name), torch.float32)
-        stack = torch.empty(1 + len(tuned), stop - start, dtype=work)
-        stack[0] = self.base.read(name, start, stop)
-        for row, values in enumerate(tuned, 1):
-            stack[row] = values
-        stack[1:] -= stack[0]
-        return Piece(name, start, stop, stack, tuned)
+        dtype = torch.promote_types(self.dtype(name), torch.float32)
+        tasks = len(self.tuned)
+        rows = scratch("piece", (2 * tasks + 1) * (stop - start), dtype).view(2 * tasks + 1, -1)
+        for weights, row in zip((*self.tuned, self.base), rows, strict=False):
+            weights.read(name, start, stop, out=row)
+        torch.sub(rows[:tasks], rows[tasks], out=rows[tasks + 1 :])
+        return Piece(name, start, stop, rows[:tasks], rows[tasks:])
 
     def gram(self, name: str) -> Floats:
         """Inner products of base and updates, (1 + tasks, 1 + tasks).
@@ -88,7 +88,7 @@ class Models:
 
 
 Values = Callable[[Piece], Tensor]
-"""The blended values of a piece, float32 or wider."""
+"""The blended values of a piece, float32 or wider, in memory of their own."""
 
 Blend = Callable[[str], tuple[Values, dict[str, Any]]]
 """A tensor's name -> how its pieces are blended, and what the record says of it."""
@@ -208,7 +208,7 @@ def _same_for_all(coefficients: Sequence[float]) -> Blend:
 def _combined(coefficients: Floats, piece: Piece) -> Tensor:
     """The base plus these multiples of base and updates."""
     if coefficients.tolist() == [0.0, 1.0]:  # one model alone is itself, to the bit
-        return piece.tuned[0].to(piece.stack.dtype)
+        return piece.tuned[0].clone()
     return piece.base + torch.from_numpy(coefficients).to(piece.stack.dtype) @ piece.stack
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from onsa.cores.blends import Blend, Models, Piece, Values, prepare
 from onsa.cores.rules import Rules
 from onsa.errors import InputError
-from onsa.masks import Bits, ParameterMask, unpack
+from onsa.masks import Bits, ParameterMask, byte_count, count_bits, indices
 from onsa.weight_ops import in_order, pieces
 from onsa.weights import Weights, require_same_tensors, write_weights
 
@@ -28,7 +28,7 @@ conflicts: Rules[Conflict] = Rules("conflict rule")
 @conflicts
 def larger_update(values: Tensor, updates: Tensor, members: Tensor) -> Tensor:
     """An entry in several cores goes to the task that moved it most; to the first of equals."""
-    winner = torch.where(members, updates.abs(), -1).argmax(0, keepdim=True)
+    winner = torch.where(members, updates.abs(), -1).max(0, keepdim=True).indices
     return values.gather(0, winner)[0]
 
 
@@ -41,7 +41,7 @@ def mean(values: Tensor, updates: Tensor, members: Tensor) -> Tensor:
 @conflicts
 def last(values: Tensor, updates: Tensor, members: Tensor) -> Tensor:
     """An entry in several cores goes to the last of their tasks."""
-    winner = len(members) - 1 - members.flip(0).int().argmax(0, keepdim=True)
+    winner = len(members) - 1 - members.flip(0).int().max(0, keepdim=True).indices
     return values.gather(0, winner)[0]
 
 
@@ -149,22 +149,27 @@ def _fused_piece(
     models: Models, values: Values, bits: list[Bits], resolve: Conflict, *place: Any
 ) -> tuple[Tensor, int, int]:
     piece = models.piece(*place)
-    entries = values(piece)
-    counts = _transplant(entries, piece, bits, resolve) if bits else (0, 0)
-    return entries.to(models.dtype(piece.name)), *counts
+    entries = values(piece).to(models.dtype(piece.name))
+    counts = _transplant(entries, piece, [piece.cut(part) for part in bits], resolve)
+    return entries, *counts
 
 
 def _transplant(
-    entries: Tensor, piece: Piece, bits: list[Bits], resolve: Conflict
+    entries: Tensor, piece: Piece, cores: list[Bits], resolve: Conflict
 ) -> tuple[int, int]:
     """Set the entries of every core in place; how many there are, and how many are in several."""
-    packed = np.stack([piece.cut(part) for part in bits])
-    in_any = np.flatnonzero(unpack(np.bitwise_or.reduce(packed), piece.stop - piece.start))
-    members = packed[:, in_any >> 3] >> (in_any & 7).astype(np.uint8) & 1
-    in_several = int(np.count_nonzero(members.sum(0) > 1))
-    chosen = torch.from_numpy(in_any)
-    own_values = torch.stack([values[chosen].to(entries.dtype) for values in piece.tuned])
-    entries[chosen] = resolve(
-        own_values, piece.updates[:, chosen], torch.from_numpy(members).bool()
-    )
-    return in_any.size, in_several
+    several = np.zeros(byte_count(entries.numel()), dtype=np.uint8)
+    any_core = several.copy()
+    for own_values, core in zip(piece.tuned, cores, strict=False):
+        chosen = torch.from_numpy(indices(core))
+        entries.index_copy_(0, chosen, own_values.index_select(0, chosen).to(entries.dtype))
+        several |= any_core & core
+        any_core |= core
+    if several.any():
+        disputed = indices(several)
+        members = np.stack([core[disputed >> 3] >> (disputed & 7) & 1 for core in cores])
+        chosen = torch.from_numpy(disputed)
+        updates, own = (rows.index_select(1, chosen) for rows in (piece.updates, piece.tuned))
+        resolved = resolve(own, updates, torch.from_numpy(members).bool())
+        entries.index_copy_(0, chosen, resolved.to(entries.dtype))
+    return count_bits(any_core), count_bits(several)

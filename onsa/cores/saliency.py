@@ -47,8 +47,10 @@ class Change:
 
     def update(self, name: str, start: int, stop: int) -> Tensor:
         """|tuned - base| in float32."""
-        tuned = self.tuned.read(name, start, stop).float()
-        return tuned.sub_(self.base.read(name, start, stop).float()).abs_()
+        base, tuned = torch.empty(2, stop - start)
+        self.base.read(name, start, stop, out=base)
+        self.tuned.read(name, start, stop, out=tuned)
+        return tuned.sub_(base).abs_()
 
 
 saliency: Rules[Callable[[Change, float], ParameterMask]] = Rules("saliency rule")
