@@ -59,6 +59,17 @@ def test_pain_p1_a_task_is_added_twice_with_the_cores_held_and_the_data_gone(
     assert [entry["changed"] for entry in held] == [0, 0]
 
 
+def test_a_share_of_all_that_was_learned_is_held_when_asked_for(
+    recipe: Keys, more: Callable[[str], dict[str, Any]]
+) -> None:
+    run = onsa.tune(**recipe(method="cpi_ft"))
+    entries = load_state(run.folder).weights.entry_count
+    add_by_recipe(run.folder, {**more("x"), "core_share": "80%", "compare": False})
+    entry = read_json(run / "report.json")["additions"][0]
+    assert entry["held_entries"] == int(0.8 * entries)
+    assert list(load_state(run.folder).cores) == ["echo", "upper", "after", "x"]
+
+
 def test_an_added_run_goes_on_where_it_was_killed(
     recipe: Keys, more: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

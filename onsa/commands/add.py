@@ -43,6 +43,8 @@ from onsa.weight_ops import random_entries
 from onsa.weights import Weights, require_same_tensors
 
 # Keys of a recipe that the earlier run has settled, or that have no effect here.
+CORE_SHARE = 0.01  # of a core where the run has none and the recipe says nothing
+
 NOT_HERE = ("method", "baselines", "model", "output", "stage_rows")
 KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
 SaliencyRule = Annotated[str, known_in(saliency.saliency)]
@@ -51,7 +53,9 @@ SaliencyRule = Annotated[str, known_in(saliency.saliency)]
 class Addition(Settings):
     """The keys of a recipe for `onsa add`, beside `tasks` and the training keys."""
 
-    core_share: Share = Field(0.01, description="of the new task, and of earlier ones without core")
+    core_share: Share | None = Field(
+        None, description="hold so large a core of all that was learned, not the run's own cores"
+    )
     saliency: SaliencyRule = Field("update", description="what makes an entry part of a core")
     hold: Literal["cores", "random", "none"] = Field(
         "cores", description="what is still: the cores, as many random entries, nothing"
@@ -171,9 +175,9 @@ def _add(
     ):
         run.warn(note)
     name = f"add/{state.additions + 1}"
-    cores = state.cores or {
-        "earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)
-    }
+    cores = state.cores
+    if settings.core_share or not cores:
+        cores = {"earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)}
     held = _held(run, cores, settings)
     run.path = "held"
     trained = run_training(
@@ -193,7 +197,7 @@ def _add(
     }
     label = " + ".join(task.name for task in new)
     core = _core(run, f"{name}/core", state.weights, trained["weights"], settings)
-    state = _next(run, state, home, trained["weights"], {**cores, label: core})
+    state = _next(run, state, home, trained["weights"], {**(state.cores or cores), label: core})
     export(run, trained["weights"])
     facts = with_addition(facts, run, new, scores, held, settings.replay, command)
     save_state(run, state)
@@ -222,7 +226,7 @@ def _core(
         find_core,
         base=before,
         tuned=after,
-        share=settings.core_share,
+        share=settings.core_share or CORE_SHARE,
         rule=settings.saliency,
         seed=run.recipe.seed,
     )
