@@ -35,7 +35,9 @@ def unpack(bits: Bits, entry_count: int) -> NDArray[np.bool_]:
 
 def indices(bits: Bits) -> NDArray[np.int64]:
     """The entries set, in order."""
-    return np.flatnonzero(unpack(bits, bits.size * 8))
+    filled = np.flatnonzero(bits != 0)  # few of the bytes of a core
+    within = np.flatnonzero(unpack(bits[filled], filled.size * 8))
+    return filled[within >> 3] * 8 + (within & 7)
 
 
 def count_bits(bits: Bits) -> int:

@@ -412,7 +412,7 @@ def test_order_effect_is_the_difference_of_the_two_orders(tmp_path: Path) -> Non
 
 def test_fold_of_equals_is_theirs() -> None:
     gram = np.diag([1.0, 0.0, 0.0, 0.0])
-    assert fold(gram, 1e-4).coefficients.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
+    assert fold(gram, 1e-4).weights.tolist() == pytest.approx([0, 1 / 3, 1 / 3, 1 / 3])
 
 
 @pytest.mark.parametrize("blend", ["slerp", "linear"])
@@ -490,7 +490,7 @@ def test_cores_are_transplanted(
                 continue
             expected[entry] = {
                 "larger_update": values[max(mine, key=lambda t: float(updates[t, entry])), entry],
-                "mean": values[mine, entry].mean(),
+                "mean": values[mine, entry].double().mean(),
                 "last": values[mine[-1], entry],
             }[conflict]
             transplanted += 1

@@ -29,21 +29,28 @@ Floats = NDArray[np.float64]
 
 
 class Piece(NamedTuple):
-    """The same entries of all models, in float32 or wider; good until this thread's next piece."""
+    """The same entries of all models; good until this thread's next piece.
+
+    `values` are wider than what will be written (float32 for bfloat16, float64 for float32), so
+    that no sum is off by a bit of the result, and what has not moved stays as it is.
+    """
 
     name: str
     start: int
     stop: int
-    tuned: Tensor  # (tasks, entries): the tuned models' own values
-    stack: Tensor  # (1 + tasks, entries): the base model's, and the updates of the tuned models
+    values: Tensor  # (1 + tasks, entries): the base model's, then the tuned models'
 
     @property
     def base(self) -> Tensor:
-        return self.stack[0]
+        return self.values[0]
+
+    @property
+    def tuned(self) -> Tensor:
+        return self.values[1:]
 
     @property
     def updates(self) -> Tensor:
-        return self.stack[1:]
+        return self.tuned - self.base
 
     def cut(self, bits: Bits) -> Bits:
         """The part of a tensor's packed bits that belongs to this piece."""
@@ -62,24 +69,24 @@ class Models:
         return reduce(torch.promote_types, (weights.dtypes[name] for weights in self.tuned))
 
     def piece(self, name: str, start: int, stop: int) -> Piece:
-        dtype = torch.promote_types(self.dtype(name), torch.float32)
-        tasks = len(self.tuned)
-        rows = scratch("piece", (2 * tasks + 1) * (stop - start), dtype).view(2 * tasks + 1, -1)
-        for weights, row in zip((*self.tuned, self.base), rows, strict=False):
+        dtype = torch.float32 if self.dtype(name).itemsize == 2 else torch.float64
+        models = (self.base, *self.tuned)
+        values = scratch("piece", len(models) * (stop - start), dtype).view(len(models), -1)
+        for weights, row in zip(models, values, strict=True):
             weights.read(name, start, stop, out=row)
-        torch.sub(rows[:tasks], rows[tasks], out=rows[tasks + 1 :])
-        return Piece(name, start, stop, rows[:tasks], rows[tasks:])
+        return Piece(name, start, stop, values)
 
     def gram(self, name: str) -> Floats:
         """Inner products of base and updates, (1 + tasks, 1 + tasks).
 
-        Float32 within a piece, float64 from piece to piece: enough, because the small updates
-        are multiplied and not the models, in which they would drown.
+        Of half-precision models float32 within a piece and float64 from piece to piece: enough,
+        because the small updates are multiplied and not the models, in which they would drown.
         """
 
         def gram_of_piece(*place: Any) -> Floats:
-            stack = self.piece(*place).stack
-            return (stack @ stack.T).numpy().astype(np.float64)
+            piece = self.piece(*place)
+            piece.tuned.sub_(piece.base)
+            return (piece.values @ piece.values.T).numpy().astype(np.float64)
 
         total = np.zeros((1 + len(self.tuned), 1 + len(self.tuned)))
         for part in in_order(gram_of_piece, pieces({name: self.base.shapes[name]})):
@@ -88,7 +95,7 @@ class Models:
 
 
 Values = Callable[[Piece], Tensor]
-"""The blended values of a piece, float32 or wider, in memory of their own."""
+"""The blended values of a piece, in the dtype of its values and memory of their own."""
 
 Blend = Callable[[str], tuple[Values, dict[str, Any]]]
 """A tensor's name -> how its pieces are blended, and what the record says of it."""
@@ -122,10 +129,10 @@ def slerp(models: Models, *, epsilon: float = 1e-4) -> Blend:
         gram = models.gram(name)
         folded = fold(gram, epsilon)
         turned = [0, *range(len(models.tuned), 0, -1)]
-        other_order = fold(gram[np.ix_(turned, turned)], epsilon).coefficients[turned]
-        length = _length(folded.coefficients + _unit(0, len(gram)), gram)
-        difference = _length(folded.coefficients - other_order, gram)
-        return partial(_combined, folded.coefficients), {
+        other_order = fold(gram[np.ix_(turned, turned)], epsilon).weights[turned]
+        length = _length(_over_updates(folded.weights), gram)
+        difference = _length(_over_updates(folded.weights - other_order), gram)
+        return partial(_combined, folded.weights), {
             "branch": "slerp" if folded.curved else "linear",
             "angles_rad": folded.angles_rad,
             "order_effect": difference / length if length else 0.0,
@@ -145,7 +152,8 @@ def linear(models: Models) -> Blend:
 def update_sum(models: Models, *, scale: float = 0.5) -> Blend:
     """The base model plus `scale` times the sum of all updates (arXiv:2212.04089)."""
     _require_positive("scale", scale)
-    return _same_for_all([0.0, *[scale] * len(models.tuned)])
+    tasks = len(models.tuned)
+    return _same_for_all([1 - tasks * scale, *[scale] * tasks])
 
 
 @blends
@@ -200,22 +208,19 @@ def _largest_updates(base: Weights, tuned: Weights, share: float) -> ParameterMa
     return top_share(base.float_shapes, size, share)
 
 
-def _same_for_all(coefficients: Sequence[float]) -> Blend:
-    values = partial(_combined, np.array(coefficients))
+def _same_for_all(weights: Sequence[float]) -> Blend:
+    values = partial(_combined, np.array(weights))
     return lambda name: (values, {"branch": "linear"})
 
 
-def _combined(coefficients: Floats, piece: Piece) -> Tensor:
-    """The base plus these multiples of base and updates."""
-    if coefficients.tolist() == [0.0, 1.0]:  # one model alone is itself, to the bit
-        return piece.tuned[0].clone()
-    return piece.base + torch.from_numpy(coefficients).to(piece.stack.dtype) @ piece.stack
+def _combined(weights: Floats, piece: Piece) -> Tensor:
+    return torch.from_numpy(weights).to(piece.values.dtype) @ piece.values
 
 
 class Fold(NamedTuple):
-    """What folding the tuned tensors adds to the base tensor."""
+    """A fold of the tuned tensors."""
 
-    coefficients: Floats  # of base and updates
+    weights: Floats  # of the base tensor (always 0) and of the tuned ones
     angles_rad: list[float]
     curved: bool  # whether any step was SLERP and not a straight line
 
@@ -223,14 +228,14 @@ class Fold(NamedTuple):
 def fold(gram: Floats, epsilon: float) -> Fold:
     """SLERP of the tuned tensors, task by task; the k-th joins with weight 1 / k.
 
-    All of it happens in the span of the base tensor and the updates, so their inner products
-    say everything and no tensor is needed.
+    All of it happens in the span of the tensors, so the inner products of the base tensor and
+    the updates say everything, and no tensor is needed.
     """
     count = len(gram)
-    blended = _unit(0, count) + _unit(1, count)
+    blended = _unit(1, count)
     angles, curved = [], False
     for joining in range(2, count):
-        other = _unit(0, count) + _unit(joining, count)
+        other = _unit(joining, count)
         angle, weight = angle_between(blended, other, gram), 1 / joining
         angles.append(angle)
         if epsilon <= angle <= math.pi - epsilon:
@@ -239,19 +244,25 @@ def fold(gram: Floats, epsilon: float) -> Fold:
             curved = True
         else:
             blended = blended + weight * (other - blended)
-    return Fold(blended - _unit(0, count), angles, curved)
+    return Fold(blended, angles, curved)
 
 
 def angle_between(a: Floats, b: Floats, gram: Floats) -> float:
-    """The angle in radians of two multiples of the vectors behind `gram`; 0 if one has no length.
+    """The angle in radians of two sums of base and tuned tensors; 0 if one has no length.
 
     As 2·asin(chord / 2): arccos loses half the digits where the cosine is nearly 1.
     """
+    a, b = _over_updates(a), _over_updates(b)
     a_length, b_length = _length(a, gram), _length(b, gram)
     if not a_length or not b_length:
         return 0.0
     chord = _length(a / a_length - b / b_length, gram)
     return 2 * math.asin(min(chord / 2, 1.0))
+
+
+def _over_updates(weights: Floats) -> Floats:
+    """Weights of base and tuned tensors as weights of the base tensor and the updates."""
+    return np.concatenate([[weights.sum()], weights[1:]])
 
 
 def _length(vector: Floats, gram: Floats) -> float:
