@@ -13,14 +13,21 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    get_scheduler,
+)
 from transformers.utils.logging import disable_progress_bar
 
 from onsa.data.batches import Plan, plan_epochs, plan_tokens, processed_tokens, trained_tokens
@@ -66,12 +73,15 @@ def train(
     hold: ParameterMask | None = None,
     token_budget: int | None = None,
     keep_second_moment: bool = False,
+    part_of_schedule: tuple[float, float] = (0.0, 1.0),
 ) -> dict[str, Any]:
     """Train all of `start` on the tasks, mixed, with the entries of `hold` held still.
 
     Args:
         token_budget: trained (reply) tokens to stop at, instead of `num_train_epochs`.
         keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
+        part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
+            to 1; several trainings that share one do not warm up anew.
 
     Returns:
         `weights`, `trained_tokens`, `processed_tokens`, and `second_moment` where asked for.
@@ -85,7 +95,8 @@ def train(
     if training.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     with held(model, hold) as hold_now, PeakMemory() as memory:
-        trainer = _make_trainer(step, model, plan, corpus, tasks, training, seed, hold_now)
+        trainer = _make_trainer(step, model, plan, corpus, training, seed, hold_now)
+        trainer.part_of_schedule = part_of_schedule
         started = time.monotonic()
         _run(trainer, step)
         seconds = time.monotonic() - started
@@ -153,7 +164,23 @@ class PlannedTrainer(Trainer):
         self.last_good = step.folder / "last_good"
         self.curve: dict[str, list[tuple[int, float, int]]] = {name: [] for name in corpus}
         self.seen_tokens = 0
+        self.part_of_schedule = (0.0, 1.0)
         self.model_accepts_loss_kwargs = True  # the loss is divided by all tokens of a step
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The schedule of which this training is a part, begun where the part begins."""
+        start, end = self.part_of_schedule
+        whole = max(num_training_steps, round(num_training_steps / (end - start)))
+        # warmup_steps are of this training's length; the whole schedule warms up in proportion.
+        warmup = round(self.args.warmup_steps * whole / num_training_steps)
+        optimizer = optimizer if optimizer is not None else self.optimizer
+        schedule = get_scheduler(self.args.lr_scheduler_type, optimizer, warmup, whole)
+        offset = round(start * whole)
+        factors: list[Callable[[int], float]] = [
+            partial(_later, factor, offset) for factor in schedule.lr_lambdas
+        ]
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factors)
+        return self.lr_scheduler
 
     def get_train_dataloader(self) -> Any:
         loader = DataLoader(
@@ -199,6 +226,10 @@ class PlannedTrainer(Trainer):
             where=self.step_name,
             way_out=f"lower learning_rate or mend the data; last good state: {self.last_good}",
         )
+
+
+def _later(factor: Any, offset: int, step: int) -> float:
+    return float(factor(step + offset))
 
 
 class _Rows(torch.utils.data.Dataset):
@@ -282,7 +313,6 @@ def _make_trainer(
     model: Any,
     plan: Plan,
     corpus: dict[str, list[Encoded]],
-    tasks: Sequence[Task],
     training: Training,
     seed: int,
     hold: Hold | None,

@@ -69,7 +69,7 @@ def trained(run: Run, base: Weights, name: str = "x", **changes: Any) -> dict[st
     return run.step(name, train, start=base, tasks=TASKS, **inputs)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
 def test_held_entries_do_not_move_and_the_others_do(
     run: Run, tiny_model: Callable[..., Path], architecture: str
 ) -> None:
@@ -187,3 +187,26 @@ def test_the_second_moment_is_kept_under_the_names_of_the_weights(
     assert done["second_moment"].shapes == base.shapes
     assert all((done["second_moment"][name] >= 0).all() for name in base.names)
     assert any((done["second_moment"][name] > 0).any() for name in base.names)
+
+
+def test_parts_of_one_schedule_follow_it(
+    run: Run, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two halves of a schedule have the rates of the whole, and warm up once."""
+    import onsa.training
+
+    rates: list[float] = []
+
+    def watch(self: Any, args: Any, state: Any, control: Any, **kw: Any) -> None:
+        rates.append(kw["optimizer"].param_groups[0]["lr"])
+
+    monkeypatch.setattr(onsa.training._Callback, "on_optimizer_step", watch)
+    base = Weights(tiny_model())
+    short = EVERYTHING_ON.model_copy(update={"gradient_accumulation_steps": 1})
+    whole, half = (short.model_copy(update={"max_steps": n}) for n in (8, 4))
+    trained(run, base, "whole", training=whole)
+    expected, rates[:] = list(rates), []
+    trained(run, base, "first", training=half, part_of_schedule=(0.0, 0.5))
+    trained(run, base, "second", training=half, part_of_schedule=(0.5, 1.0))
+    assert rates == pytest.approx(expected)
+    assert rates[0] < max(rates) > rates[-1]

@@ -55,7 +55,7 @@ NEED_TRANSFER = ("loss_transfer", "difficulty", "dependency")
 class CpiFt(Settings):
     core_share: Share = Field(0.01, description="p: share of all entries that is a task's core")
     saliency: SaliencyRule = Field("update", description="what makes an entry part of the core")
-    probe_share: float = Field(1.0, gt=0, le=1, description="share of a task's rows to probe on")
+    probe_share: float = Field(0.25, gt=0, le=1, description="share of a task's rows to probe on")
     overlap: float | str = Field(
         0.1,
         union_mode="left_to_right",
@@ -79,7 +79,10 @@ class CpiFt(Settings):
         "mixed", description="a stage's rows: of all tasks, of those so far, of its own group"
     )
     integrate_share: float = Field(
-        0.25, gt=0, le=1, description="rows of the integration, by the tasks' training rows"
+        1.0, gt=0, le=1, description="rows of the integration, by the tasks' training rows"
+    )
+    integrate_schedule: Literal["whole", "each"] = Field(
+        "whole", description="one learning-rate schedule over all stages, or one for each"
     )
     integrate_learning_rate: float | None = Field(None, gt=0)
     replay: float = Field(
@@ -321,10 +324,18 @@ def _integrate(
         tasks=_stage_rows(settings, tasks, groups, number, seed),
         hold=held if held.count else None,
         training=training,
+        part_of_schedule=_part(settings, number, len(groups)),
     )
     weights: Weights = trained["weights"]
     run.stage(f"integrate {number + 1}: {' + '.join(groups[number])}", weights)
     return weights
+
+
+def _part(settings: CpiFt, number: int, stages: int) -> tuple[float, float]:
+    """The stretch of the learning-rate schedule that belongs to a stage."""
+    if settings.integrate_schedule == "each":
+        return 0.0, 1.0
+    return number / stages, (number + 1) / stages
 
 
 def _stage_rows(
