@@ -106,7 +106,8 @@ def check(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
 
     Example: `onsa check recipe.yaml`
     """
-    from onsa.commands.check import check_recipe, show
+    from onsa.commands.check import check_recipe
+    from onsa.commands.check_view import show
 
     facts = check_recipe(recipe, overrides or [])
     _print_json(facts) if as_json else show(facts)

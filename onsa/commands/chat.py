@@ -26,16 +26,18 @@ def converse(run: Path, system: str, max_new_tokens: int) -> None:
 
 
 def load_scorer(run: Path) -> Scorer:
-    """The run's tuned model, ready to reply."""
-    folder = run / "model"
+    """The run's tuned model, or the model in the folder itself, ready to reply."""
+    folder = run if (run / "config.json").is_file() else run / "model"
     if not (folder / "config.json").is_file():
-        several = sorted(path.parent.name for path in folder.glob("*/config.json"))
+        several = sorted(path.parent for path in folder.glob("*/config.json"))
+        if several:
+            raise InputError(
+                f"holds several models ({', '.join(path.name for path in several)})",
+                where=folder,
+                way_out=f"name one of them: onsa chat {several[0]}",
+            )
         raise InputError(
-            f"holds several models ({', '.join(several)})"
-            if several
-            else "holds no finished model",
-            where=folder,
-            way_out="name one of them" if several else "finish the run with 'onsa tune'",
+            "holds no finished model", where=folder, way_out="finish the run with 'onsa tune'"
         )
     model = load_model(Weights(folder), compute_dtype("auto")).to(device()).eval()
     return Scorer(model, Encoder(load_tokenizer(folder), max_length=2**20), batch_size=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -9,18 +10,21 @@ from typing import Any
 
 import torch
 
-from onsa.base_model import find_model
+from onsa.base_model import find_model, position_count
 from onsa.commands.tune import read_recipe
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.methods import all_methods
-from onsa.models import compute_dtype, device, needs_import, place_of
-from onsa.prepare import check_rows, load_encoder, load_tasks, overlap_notes, task_notes
-from onsa.recipe import Recipe
+from onsa.models import compute_dtype, device, place_of
+from onsa.prepare import all_notes, check_rows, load_encoder, load_tasks
+from onsa.recipe import Recipe, Training
 from onsa.resources import total_memory_bytes
 from onsa.tasks import Task
 from onsa.weights import Weights
 
 BYTES_PER_PARAMETER = 16  # float32 weight, its gradient, and Adam's two moments
+ROLES = ("embedding", "attention", "mlp", "norm", "head", "other")
+BYTES_PER_OUTPUT = 12  # of a matrix, for each token: seen on SmolLM2-135M in float32
+LIBRARY_BYTES = 400_000_000
 TRAINING_FLOPS_PER_PARAMETER = 6  # forward 2, backward 4, for each token (arXiv:2001.08361)
 REACHED_SHARE = 0.5  # of a plain matrix product's speed; 0.4 to 0.6 was seen on small models
 
@@ -33,19 +37,21 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
     """
     recipe = read_recipe(path, overrides)
     home = path.resolve().parent
-    model_folder = find_model(recipe.model, home)
     tasks = load_tasks(recipe, home)
+    model_folder = find_model(recipe.model, home)
     encoder = load_encoder(recipe, model_folder, home)
-    check_rows(tasks, encoder)
+    check_rows(tasks, encoder, position_count(model_folder, recipe.trust_remote_code))
+    notes = all_notes(recipe, tasks, model_folder)
     weights = Weights(model_folder)
-    needs_import(weights, recipe.trust_remote_code)  # says so if transformers cannot build it
+    facts = [task_facts(task, encoder) for task in tasks]
     return {
         "method": recipe.method,
+        "baselines": [baseline.label for baseline in recipe.baselines],
         "model": {"folder": str(model_folder), "parameters": weights.entry_count},
-        "tasks": [task_facts(task, encoder) for task in tasks],
+        "tasks": facts,
         "trains": what_trains(weights),
         "estimate": estimate(recipe, tasks, encoder, weights),
-        "notes": [*task_notes(tasks), *overlap_notes(tasks, recipe.overlap_share)],
+        "notes": notes + cut_notes(facts, encoder.max_length),
     }
 
 
@@ -68,6 +74,16 @@ def task_facts(task: Task, encoder: Encoder) -> dict[str, Any]:
     }
 
 
+def cut_notes(tasks: list[dict[str, Any]], max_length: int) -> list[str]:
+    """A sentence for each task whose replies do not all fit."""
+    return [
+        f"task {task['name']}: {task['cut_reply_tokens']:,} reply tokens in {task['cut_rows']:,} "
+        f"rows lie beyond max_length {max_length} and are not trained"
+        for task in tasks
+        if task["cut_rows"]
+    ]
+
+
 def sample_pieces(task: Task, encoder: Encoder) -> list[tuple[bool, str]]:
     """The first training row as the model sees it: stretches of text, trained or not."""
     encoded = encoder.encode(task.train[0])
@@ -81,43 +97,87 @@ def sample_pieces(task: Task, encoder: Encoder) -> list[tuple[bool, str]]:
 
 
 def what_trains(weights: Weights) -> list[dict[str, Any]]:
-    """Entries by block and role; all of them train, unless a stage holds some."""
+    """Entries by block and role, from the input on; all train, unless a stage holds some."""
     counts: Counter[tuple[str, str]] = Counter()
-    for name, shape in weights.shapes.items():
+    for name, shape in weights.float_shapes.items():
         place = place_of(name)
-        counts[place.block, place.role] += torch.Size(shape).numel()
+        counts[place.block, place.role] += math.prod(shape)
     return [
-        {"block": block, "role": role, "entries": entries}
-        for (block, role), entries in counts.items()
+        {"block": block, "role": role, "entries": counts[block, role]}
+        for block, role in sorted(counts, key=_from_input_to_output)
     ]
+
+
+def _from_input_to_output(place: tuple[str, str]) -> tuple[int, int, int]:
+    block, role = place
+    if block.isdigit():
+        return 1, int(block), ROLES.index(role)
+    return (0 if block == "embedding" else 2), ROLES.index(block), ROLES.index(role)
 
 
 def estimate(
     recipe: Recipe, tasks: list[Task], encoder: Encoder, weights: Weights
 ) -> dict[str, Any]:
-    """Trained tokens of the method, memory of its largest batch, seconds at this speed."""
+    """Trained tokens, memory of the largest batch, seconds at this machine's speed.
+
+    `of` says of what: the whole run, or each training where `max_steps` sets its length.
+    """
+    training = recipe.training
     method = all_methods()[recipe.method]
     settings = method.settings(**recipe.settings)
-    epochs = method.epochs(settings, recipe.training.num_train_epochs)
     rows = [encoder.encode(row) for task in tasks for row in task.train]
-    processed = epochs * sum(len(row.ids) for row in rows) * (1 + len(recipe.baselines))
-    longest = sorted((len(row.ids) for row in rows), reverse=True)
-    batch = longest[: recipe.training.per_device_train_batch_size]
-    activations = 40 * _width(weights) * len(batch) * batch[0]
+    ways = 1 + len(recipe.baselines)
+    passes = method.epochs(settings, training.num_train_epochs)
+    if training.max_steps > 0:
+        batch_rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
+        passes, ways = training.max_steps * batch_rows / len(rows), 1
+    processed = passes * ways * sum(len(row.ids) for row in rows)
     flops = TRAINING_FLOPS_PER_PARAMETER * weights.entry_count * processed
-    speed = REACHED_SHARE * matrix_flops_per_second(compute_dtype(recipe.training.precision))
+    speed = REACHED_SHARE * matrix_flops_per_second(compute_dtype(training.precision))
     return {
-        "trained_tokens": round(epochs * sum(row.trained_tokens for row in rows)),
+        "of": "each training" if training.max_steps > 0 else "the whole run",
+        "trained_tokens": round(passes * sum(row.trained_tokens for row in rows)),
         "processed_tokens_with_baselines": round(processed),
-        "memory_bytes": BYTES_PER_PARAMETER * weights.entry_count + activations,
+        "memory_bytes": _memory(training, rows, weights),
         "memory_there_bytes": _memory_there(),
+        "less_memory": _less_memory(training),
         "training_seconds": round(flops / speed),
     }
 
 
-def _width(weights: Weights) -> int:
-    """Numbers that a token leaves behind for the backward pass, roughly: the matrices' outputs."""
-    return sum(shape[0] for name, shape in weights.shapes.items() if len(shape) == 2) // 10
+def _memory(training: Training, rows: list[Encoded], weights: Weights) -> int:
+    """Bytes for a step on the longest rows."""
+    longest = sorted(rows, key=lambda row: -len(row.ids))[: training.per_device_train_batch_size]
+    tokens = len(longest) * len(longest[0].ids)
+    outputs, blocks, vocabulary, width = _sizes(weights)
+    if training.gradient_checkpointing:  # what goes into each block, and one block's outputs
+        activations = BYTES_PER_OUTPUT * outputs / blocks + 4 * width * blocks
+    else:
+        activations = BYTES_PER_OUTPUT * outputs
+    logits = BYTES_PER_OUTPUT * vocabulary * sum(row.trained_tokens for row in longest)
+    fixed = BYTES_PER_PARAMETER * weights.entry_count + LIBRARY_BYTES
+    return round(fixed + activations * tokens + logits)
+
+
+def _sizes(weights: Weights) -> tuple[int, int, int, int]:
+    """Outputs of all matrices of the blocks, number of blocks, size of vocabulary, width."""
+    matrices = {name: shape for name, shape in weights.shapes.items() if len(shape) == 2}
+    places = {name: place_of(name).block for name in matrices}
+    inside = [name for name in matrices if places[name].isdigit()]
+    outputs = sum(matrices[name][0] for name in inside)
+    largest = max(matrices.values(), default=(1, 1))  # the embedding: a row for each token
+    return outputs, len({places[name] for name in inside}) or 1, largest[0], largest[1]
+
+
+def _less_memory(training: Training) -> list[str]:
+    """What would take less memory, the cheapest first."""
+    size = training.per_device_train_batch_size
+    return [
+        *([f"per_device_train_batch_size={max(1, size // 4)}"] if size > 1 else []),
+        *([] if training.gradient_checkpointing else ["gradient_checkpointing=true"]),
+        "a shorter max_length",
+        "a smaller model",
+    ]
 
 
 def _memory_there() -> int:
@@ -136,64 +196,3 @@ def matrix_flops_per_second(dtype: torch.dtype) -> float:
         (left @ left)[0, 0].item()
         done += 1
     return done * 2 * size**3 / (time.perf_counter() - started)
-
-
-def show(facts: dict[str, Any]) -> None:
-    """Print the facts for a person: trained text is marked, by colour and by brackets."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console()
-    table = Table(
-        "task", "kind", "train", "eval", "tokens (median, longest)", "trained tokens", "cut"
-    )
-    for task in facts["tasks"]:
-        table.add_row(
-            task["name"], f"{task['kind']} ({task['metric']})", f"{task['train_rows']:,}",
-            f"{task['eval_rows']:,}", f"{task['median']}, {task['longest']}",
-            f"{task['trained_tokens_per_epoch']:,}", f"{task['cut_rows']} rows",
-        )  # fmt: skip
-    console.print(table)
-    for task in facts["tasks"]:
-        text = Text(
-            f"{task['name']}, first row; trained tokens stand in [green]⟦…⟧[/green]:\n".replace(
-                "[green]", ""
-            ).replace("[/green]", "")
-        )
-        for trained, piece in task["sample"]:
-            text.append(f"⟦{piece}⟧" if trained else piece, "bold green" if trained else "dim")
-        console.print(text, "")
-    _show_places(console, facts["trains"])
-    _show_estimate(console, facts)
-    for note in facts["notes"]:
-        console.print(f"note: {note}", markup=False)
-
-
-def _show_places(console: Any, places: list[dict[str, Any]]) -> None:
-    from rich.table import Table
-
-    roles = list(dict.fromkeys(place["role"] for place in places))
-    table = Table("block", *roles, title="what trains (entries)")
-    for block in dict.fromkeys(place["block"] for place in places):
-        own = {place["role"]: place["entries"] for place in places if place["block"] == block}
-        table.add_row(block, *(f"{own[role]:,}" if role in own else "" for role in roles))
-    console.print(table)
-
-
-def _show_estimate(console: Any, facts: dict[str, Any]) -> None:
-    from onsa.progress import clock
-
-    guess = facts["estimate"]
-    console.print(
-        f"{facts['method']}: {guess['trained_tokens']:,} trained tokens; "
-        f"{guess['processed_tokens_with_baselines']:,} tokens processed, baselines with it; about "
-        f"{clock(guess['training_seconds'])} of training on this machine; memory about "
-        f"{guess['memory_bytes'] / 1e9:.1f} GB of {guess['memory_there_bytes'] / 1e9:.1f} GB"
-    )
-    if guess["memory_bytes"] > guess["memory_there_bytes"]:
-        console.print(
-            "note: that does not fit; cheapest first: per_device_train_batch_size=1, "
-            "gradient_checkpointing=true, a shorter max_length, a smaller model",
-            markup=False,
-        )

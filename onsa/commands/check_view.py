@@ -1,0 +1,122 @@
+"""What `onsa check` found, for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from onsa.commands.check import ROLES
+
+LONGEST_SAMPLE = 1500  # characters that are shown of a text
+
+
+def show(facts: dict[str, Any]) -> None:
+    """Print the facts for a person: trained text is marked, by colour and by brackets."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    compared = f", compared with {', '.join(facts['baselines'])}" if facts["baselines"] else ""
+    console.print(f"{facts['method']}{compared}, on {facts['model']['folder']}\n")
+    _show_tasks(console, facts["tasks"])
+    for task in facts["tasks"]:
+        _show_sample(console, task)
+    _show_places(console, facts["trains"])
+    _show_estimate(console, facts["estimate"], facts["method"])
+    for note in facts["notes"]:
+        console.print(f"note: {note}")
+
+
+def _table(texts: int, *names: str) -> Any:
+    """A table without lines: the first columns hold text, which may wrap, the others numbers."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for place, name in enumerate(names):
+        if place < texts:
+            table.add_column(name, overflow="fold", min_width=8)
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
+    table = _table(
+        2, "\ntask", "\nkind", "rows to\ntrain on", "\nscore on", "tokens:\nmedian", "\nlongest",
+        "trained\nan epoch",
+    )  # fmt: skip
+    for task in tasks:
+        keys = ("train_rows", "eval_rows", "median", "longest", "trained_tokens_per_epoch")
+        table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in keys))
+    console.print(table)
+
+
+def _show_sample(console: Console, task: dict[str, Any]) -> None:
+    console.print(
+        f"{task['name']}: its first row, trained tokens in ⟦…⟧; scored by {task['metric']}"
+    )
+    text = Text()
+    for trained, piece in task["sample"]:
+        shown = _shortened(piece)
+        text.append(f"⟦{shown}⟧" if trained else shown, "bold green" if trained else "dim")
+    text.rstrip()
+    console.print(text, end="\n\n")
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST_SAMPLE:
+        return text
+    half = LONGEST_SAMPLE // 2
+    return f"{text[:half]} … {len(text) - 2 * half:,} characters more … {text[-half:]}"
+
+
+def _show_places(console: Console, places: list[dict[str, Any]]) -> None:
+    """A table by block and role; blocks in a row that are alike stand in one line."""
+    roles = [role for role in ROLES if any(place["role"] == role for place in places)]
+    table = _table(1, "what trains", *roles)
+    rows = [
+        (block, {place["role"]: place["entries"] for place in own})
+        for block, own in groupby(places, key=lambda place: place["block"])
+    ]
+    for entries, alike in groupby(rows, key=lambda row: row[1]):
+        blocks = [block for block, _ in alike]
+        name = blocks[0] if len(blocks) == 1 else f"{blocks[0]}-{blocks[-1]}, each"
+        table.add_row(_block_name(name), *_cells(entries, roles))
+    table.add_section()
+    total = Counter[str]()
+    for place in places:
+        total[place["role"]] += place["entries"]
+    table.add_row("all", *_cells(total, roles))
+    console.print(table)
+
+
+def _block_name(name: str) -> str:
+    return f"block {name}" if name[0].isdigit() else name
+
+
+def _cells(entries: Mapping[str, int], roles: list[str]) -> list[str]:
+    return [f"{entries[role]:,}" if entries.get(role) else "" for role in roles]
+
+
+def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None:
+    console.print(
+        f"{guess['of']}: {guess['trained_tokens']:,} reply tokens trained by {method}, "
+        f"{guess['processed_tokens_with_baselines']:,} tokens processed with the baselines: "
+        f"{_duration(guess['training_seconds'])} of training on this machine as busy as it is; "
+        f"memory about {_bytes(guess['memory_bytes'])} of {_bytes(guess['memory_there_bytes'])}"
+    )
+    if guess["memory_bytes"] > guess["memory_there_bytes"]:
+        console.print(f"note: that does not fit; cheapest first: {', '.join(guess['less_memory'])}")
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute"
+    return f"about {minutes} min" if minutes < 100 else f"about {minutes / 60:.1f} h"
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
