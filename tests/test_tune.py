@@ -107,3 +107,26 @@ def test_the_run_is_a_path(recipe: Keys) -> None:
     assert isinstance(run, Run)
     assert Path(run) / "model" == run / "model"
     assert "model-index" in (run / "model" / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"saliency": "adam", "order": "dependency", "overlap": "3x chance"},
+        {"saliency": "random", "grouping": "loss_transfer", "order": "difficulty"},
+        {"fusion": "update_sum", "update_scale": "held_out", "hold": "all", "order": "overlap"},
+        {"fusion": "ties", "hold": "random", "overlap": 1, "integrate_schedule": "each"},
+        {"groups": [["echo", "after"], ["upper"]], "integrate_on": "group", "replay": 0.1},
+        {"saliency": "within_tensor", "conflict": "mean", "integrate_on": "seen", "hold": "none"},
+    ],
+)
+def test_every_rule_passes_the_pipeline(recipe: Keys, settings: dict[str, Any]) -> None:
+    facts = read_json(onsa.tune(**recipe(method="cpi_ft", **settings)) / "report.json")
+    assert all(entry["changed"] == 0 for entry in facts["held"])
+    assert sorted(name for group in facts["groups"] for name in group) == ["after", "echo", "upper"]
+
+
+def test_held_out_loss_chooses_the_scale(recipe: Keys) -> None:
+    keys = recipe(method="cpi_ft", fusion="update_sum", update_scale="held_out")
+    notes = read_json(onsa.tune(**keys) / "report.json")["notes"]
+    assert any("has the lowest mean held-out loss (0.25: " in note for note in notes)

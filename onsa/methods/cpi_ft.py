@@ -49,7 +49,8 @@ ONLY_WITH = {
     "update_scale": ("fusion", "update_sum"),
     "replay": ("integrate_on", "group"),
 }
-NEED_TRANSFER = ("loss_transfer", "difficulty", "dependency")
+NEED_HELD_OUT = ("loss_transfer", "difficulty", "dependency", "held_out")
+SCALES_TRIED = (0.25, 0.5, 0.75, 1.0)  # of the update sum, where held-out loss chooses
 
 
 class CpiFt(Settings):
@@ -73,7 +74,9 @@ class CpiFt(Settings):
     epsilon: float = Field(
         1e-4, gt=0, lt=math.pi / 2, description="radians below which SLERP is a straight line"
     )
-    update_scale: float = Field(0.5, gt=0, description="lambda of the fusion 'update_sum'")
+    update_scale: Annotated[float, Field(gt=0)] | Literal["held_out"] = Field(
+        0.5, description="lambda of the fusion 'update_sum', or the best of some by held-out loss"
+    )
     hold: HoldRule = Field("earlier", description="what is still while a group trains")
     integrate_on: Literal["mixed", "seen", "group"] = Field(
         "mixed", description="a stage's rows: of all tasks, of those so far, of its own group"
@@ -121,12 +124,18 @@ class CpiFt(Settings):
         for key in ("grouping", "overlap") if self.groups is not None else ():
             if self.differs(key) and getattr(self, key) != "given":
                 raise InputError(f"{key} has no effect with groups", way_out="keep one of them")
-        for rule in (self.grouping, self.order):
-            if rule in NEED_TRANSFER and not self.validation_rows:
-                raise InputError(
-                    f"{rule!r} needs validation_rows", way_out="leave them at 16, or choose another"
-                )
+        if self.needs_held_out and not self.validation_rows:
+            raise InputError(
+                f"{self.needs_held_out!r} needs validation_rows",
+                way_out="leave them at 16, or choose another",
+            )
         return self
+
+    @property
+    def needs_held_out(self) -> str:
+        """The first chosen rule that goes by held-out losses, if any does."""
+        chosen = (self.grouping, self.order, self.update_scale)
+        return next((str(rule) for rule in chosen if rule in NEED_HELD_OUT), "")
 
 
 def epochs(settings: CpiFt, num_train_epochs: float) -> float:
@@ -141,7 +150,7 @@ def cpi_ft(run: Run, settings: CpiFt) -> Weights:
     probes = {task.name: _probe(run, settings, task) for task in tasks}
     cores = {name: _core(run, settings, name, probe) for name, probe in probes.items()}
     groups = _groups(run, settings, cores, _losses(run, probes, validation))
-    weights = _fuse(run, settings, probes, cores)
+    weights = _fuse(run, settings, probes, cores, validation)
     for number in range(len(groups)):
         weights = _integrate(run, settings, weights, tasks, groups, number, cores)
     run.cores = cores
@@ -152,6 +161,14 @@ def _keep_out(run: Run, settings: CpiFt) -> tuple[list[Task], list[Task]]:
     """The tasks without the rows that measure transfer, and those rows as tasks to score."""
     seed = run.recipe.seed
     pairs = [split_rows(task, settings.validation_rows, seed) for task in run.tasks]
+    for task, (_, kept) in zip(run.tasks, pairs, strict=True):
+        if kept is None and settings.needs_held_out:
+            raise InputError(
+                f"{len(task.train)} training rows are too few to keep any out, which "
+                f"{settings.needs_held_out!r} needs",
+                where=f"task {task.name}",
+                way_out="bring at least 10, or choose another",
+            )
     return [rest for rest, _ in pairs], [kept for _, kept in pairs if kept is not None]
 
 
@@ -206,14 +223,7 @@ def _losses(
         return None
     models = {"": run.base, **{name: probe["weights"] for name, probe in probes.items()}}
     losses = {
-        name: run.step(
-            f"transfer/{name or 'base'}",
-            held_out_loss,
-            weights=weights,
-            tasks=validation,
-            encoder=run.encoder,
-            training=scoring_settings(run.recipe.training),
-        )
+        name: _held_out(run, f"transfer/{name or 'base'}", weights, validation)
         for name, weights in models.items()
     }
     names = list(probes)
@@ -222,6 +232,17 @@ def _losses(
     matrix = grouping.transfer_matrix(base, table)
     run.find(transfer={"tasks": names, "matrix": matrix, "loss": table, "base_loss": base})
     return losses
+
+
+def _held_out(run: Run, name: str, weights: Weights, validation: list[Task]) -> dict[str, float]:
+    return run.step(
+        name,
+        held_out_loss,
+        weights=weights,
+        tasks=validation,
+        encoder=run.encoder,
+        training=scoring_settings(run.recipe.training),
+    )
 
 
 def _groups(
@@ -266,26 +287,64 @@ def _groups(
 
 
 def _fuse(
-    run: Run, settings: CpiFt, probes: Mapping[str, Mapping[str, Any]], cores: Cores
+    run: Run,
+    settings: CpiFt,
+    probes: Mapping[str, Mapping[str, Any]],
+    cores: Cores,
+    validation: list[Task],
 ) -> Weights:
-    options = {
-        "slerp": {"epsilon": settings.epsilon},
-        "update_sum": {"scale": settings.update_scale},
-    }
-    fused = run.step(
-        "fuse",
-        fuse_models,
-        base=run.base,
-        tuned={name: probe["weights"] for name, probe in probes.items()},
-        cores=cores,
-        blend=settings.fusion,
-        conflict=settings.conflict,
-        settings=options.get(settings.fusion, {}),
-    )
+    """The probes as one model, cores transplanted, the rest blended."""
+    options: dict[str, float] = {}
+    if settings.fusion == "slerp":
+        options = {"epsilon": settings.epsilon}
+    elif settings.fusion == "update_sum":
+        options = {"scale": _scale(run, settings, probes, cores, validation)}
+    fused = _fused(run, "fuse", settings, probes, cores, options)
     run.find(fusion={"epsilon": settings.epsilon, **_fusion_facts(fused["record"])})
     run.stage("fused", fused["weights"])
     weights: Weights = fused["weights"]
     return weights
+
+
+def _fused(
+    run: Run,
+    name: str,
+    settings: CpiFt,
+    probes: Mapping[str, Mapping[str, Any]],
+    cores: Cores,
+    options: Mapping[str, float],
+) -> dict[str, Any]:
+    return run.step(
+        name,
+        fuse_models,
+        base=run.base,
+        tuned={task: probe["weights"] for task, probe in probes.items()},
+        cores=cores,
+        blend=settings.fusion,
+        conflict=settings.conflict,
+        settings=options,
+    )
+
+
+def _scale(
+    run: Run,
+    settings: CpiFt,
+    probes: Mapping[str, Mapping[str, Any]],
+    cores: Cores,
+    validation: list[Task],
+) -> float:
+    """The scale of the update sum: as given, or the one with the lowest mean held-out loss."""
+    if settings.update_scale != "held_out":
+        return float(settings.update_scale)
+    losses = {}
+    for scale in SCALES_TRIED:
+        fused = _fused(run, f"fuse/{scale}", settings, probes, cores, {"scale": scale})
+        found = _held_out(run, f"held_out/{scale}", fused["weights"], validation)
+        losses[scale] = statistics.fmean(found.values())
+    best = min(losses, key=lambda scale: losses[scale])
+    told = ", ".join(f"{scale}: {loss:.3f}" for scale, loss in losses.items())
+    run.warn(f"update_scale {best} has the lowest mean held-out loss ({told})")
+    return best
 
 
 def _fusion_facts(record: dict[str, Any]) -> dict[str, Any]:
