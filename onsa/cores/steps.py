@@ -1,7 +1,11 @@
-"""The arithmetic of cores as steps of a run, whose results are kept."""
+"""The arithmetic of cores as steps of a run, and its results in the form of the report."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import statistics
+from collections import Counter
 from collections.abc import Mapping
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -10,6 +14,7 @@ from onsa.cores.fusion import fuse
 from onsa.cores.grouping import overlap_matrix
 from onsa.cores.saliency import core_region
 from onsa.masks import ParameterMask
+from onsa.models import place_of
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -51,3 +56,31 @@ def fuse_models(
     folder = step.folder / "weights"
     fused = fuse(folder, base, tuned, cores, blend=blend, conflict=conflict, **settings)
     return {"weights": step.complete(fused.weights), "record": fused.record}
+
+
+def where_it_lies(core: ParameterMask) -> dict[str, Any]:
+    """Entries of a core by block and role, beside how many there are."""
+    inside, there = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for name, count in core.count_by_name().items():
+        place = dataclasses.astuple(place_of(name))
+        inside[place] += count
+        there[place] += math.prod(core.shapes[name])
+    cells = [
+        {"block": block, "role": role, "entries": inside[block, role], "of": there[block, role]}
+        for block, role in there
+    ]
+    return {"entries": core.count, "share": core.share, "cells": cells}
+
+
+def fusion_facts(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of a fusion in the form of the report."""
+    tensors = [
+        {"name": name, "angle": max(entry.pop("angles_rad", None) or [0.0]), **entry}
+        for name, entry in record.pop("tensors").items()
+    ]
+    angles = [tensor["angle"] for tensor in tensors if tensor["branch"] != "copied"]
+    return {
+        **record,
+        "angles": {"max": max(angles), "median": statistics.median(angles)},
+        "tensors": tensors,
+    }

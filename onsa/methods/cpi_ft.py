@@ -7,23 +7,26 @@ said in docs/methods/cpi_ft.md.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import statistics
-from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from onsa.cores import blends, fusion, grouping, hold, order, saliency
-from onsa.cores.steps import find_core, find_overlap, fuse_models
+from onsa.cores.steps import (
+    find_core,
+    find_overlap,
+    fuse_models,
+    fusion_facts,
+    where_it_lies,
+)
 from onsa.data.split import sample_rows, split_rows
 from onsa.errors import InputError
 from onsa.evaluation import held_out_loss, scoring_settings
 from onsa.masks import ParameterMask
 from onsa.methods import method
-from onsa.models import place_of
 from onsa.run import Run
 from onsa.settings import Settings, Share, TaskGroups, known_in, require_each_task
 from onsa.training import run_training
@@ -200,20 +203,6 @@ def _core(run: Run, settings: CpiFt, name: str, probe: Mapping[str, Any]) -> Par
     return core
 
 
-def where_it_lies(core: ParameterMask) -> dict[str, Any]:
-    """Entries of a core by block and role, beside how many there are."""
-    inside, there = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
-    for name, count in core.count_by_name().items():
-        place = dataclasses.astuple(place_of(name))
-        inside[place] += count
-        there[place] += math.prod(core.shapes[name])
-    cells = [
-        {"block": block, "role": role, "entries": inside[block, role], "of": there[block, role]}
-        for block, role in there
-    ]
-    return {"entries": core.count, "share": core.share, "cells": cells}
-
-
 def _losses(
     run: Run, probes: Mapping[str, Any], validation: list[Task]
 ) -> dict[str, dict[str, float]] | None:
@@ -300,7 +289,7 @@ def _fuse(
     elif settings.fusion == "update_sum":
         options = {"scale": _scale(run, settings, probes, cores, validation)}
     fused = _fused(run, "fuse", settings, probes, cores, options)
-    run.find(fusion={"epsilon": settings.epsilon, **_fusion_facts(fused["record"])})
+    run.find(fusion={"epsilon": settings.epsilon, **fusion_facts(fused["record"])})
     run.stage("fused", fused["weights"])
     weights: Weights = fused["weights"]
     return weights
@@ -345,20 +334,6 @@ def _scale(
     told = ", ".join(f"{scale}: {loss:.3f}" for scale, loss in losses.items())
     run.warn(f"update_scale {best} has the lowest mean held-out loss ({told})")
     return best
-
-
-def _fusion_facts(record: dict[str, Any]) -> dict[str, Any]:
-    """The record of a fusion in the form of the report."""
-    tensors = [
-        {"name": name, "angle": max(entry.pop("angles_rad", None) or [0.0]), **entry}
-        for name, entry in record.pop("tensors").items()
-    ]
-    angles = [tensor["angle"] for tensor in tensors if tensor["branch"] != "copied"]
-    return {
-        **record,
-        "angles": {"max": max(angles), "median": statistics.median(angles)},
-        "tensors": tensors,
-    }
 
 
 def _integrate(
