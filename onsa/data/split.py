@@ -22,7 +22,7 @@ def sample_rows(task: Task, share: float, seed: int) -> Task:
 
 
 def split_rows(task: Task, kept_out: int, seed: int) -> tuple[Task, Task | None]:
-    """The task without `kept_out` training rows (at most a tenth), and a task to measure on them."""
+    """The task without `kept_out` rows (at most a tenth), and a task to measure on them."""
     count = min(kept_out, int(LARGEST_KEPT_OUT * len(task.train)))
     if count == 0:
         return task, None
