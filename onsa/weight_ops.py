@@ -28,7 +28,7 @@ Saliency = Callable[[str, int, int], Tensor]
 
 PIECE_ENTRIES = 1 << 18  # 1 MB in float32: smaller costs more in Python, larger leaves the caches
 SMALL_MODEL_ENTRIES = 1 << 22  # so many are sorted without a sample
-SAMPLE_RUNS, RUN_ENTRIES = 1024, 1024
+SAMPLE_RUNS, RUN_ENTRIES = 512, 2048
 SAMPLE_SEED = 20250821  # the sample decides how long the search takes, never what it finds
 
 
@@ -174,11 +174,11 @@ def _take_between(
 
     def sort_out(name: str, start: int, stop: int) -> tuple[int, _Candidates]:
         values = _checked(saliency(name, start, stop), name)
-        above = values > np.float32(high)
-        bits[name][start // 8 : byte_count(stop)] = pack(above)
-        undecided = indices(pack(above ^ (values >= np.float32(low))))
+        above = pack(values > np.float32(high))
+        bits[name][start // 8 : byte_count(stop)] = above
+        undecided = indices(above ^ pack(values >= np.float32(low)))
         candidates = _Candidates(name, start, undecided.astype(np.uint32), values[undecided])
-        return int(np.count_nonzero(above)), candidates
+        return count_bits(above), candidates
 
     missing, undecided, kept = count, 0, []
     most_undecided = max(SMALL_MODEL_ENTRIES, entry_count(shapes) // 16)
@@ -223,9 +223,9 @@ def _take_at(
     def sort_out(name: str, start: int, stop: int) -> tuple[int, int]:
         values = _checked(saliency(name, start, stop), name)
         place = slice(start // 8, byte_count(stop))
-        above, at = values > np.float32(threshold), values == np.float32(threshold)
-        bits[name][place], equal[name][place] = pack(above), pack(at)
-        return int(np.count_nonzero(above)), int(np.count_nonzero(at))
+        above, at = pack(values > np.float32(threshold)), pack(values == np.float32(threshold))
+        bits[name][place], equal[name][place] = above, at
+        return count_bits(above), count_bits(at)
 
     counts = list(in_order(sort_out, pieces(shapes)))
     missing = count - sum(above for above, _ in counts)
