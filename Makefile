@@ -12,7 +12,7 @@ demo: $(READY)
 	$(ONSA) demo
 
 test: $(READY)
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(READY)
 	.venv/bin/ruff format --check .

@@ -6,7 +6,9 @@ and their verifiers are those of `reasoning-gym`. Why these tasks: docs/results.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import os
 import shutil
 from pathlib import Path
@@ -115,15 +117,13 @@ def convert_gguf(file: Path, folder: Path) -> None:
     """Write the model in a GGUF file as a plain float32 Hugging Face folder."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
 
     beside = folder.with_name(f".{folder.name}.writing")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     place = {"gguf_file": file.name}
-    quantised = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **place)
+    with contextlib.redirect_stderr(io.StringIO()):  # its bars cannot be switched off
+        quantised = AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **place)
     config = quantised.config
     del config.quantization_config  # transformers refuses to save a model that was read from GGUF
     plain = AutoModelForCausalLM.from_config(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from types import ModuleType
 
 from onsa.errors import InputError
@@ -20,6 +21,9 @@ def import_extra(module: str, package: str, extra: str) -> ModuleType:
         InputError: it is not installed.
     """
     try:
-        return importlib.import_module(module)
+        with warnings.catch_warnings():
+            # What a library's own code makes Python say is nothing a user of onsa can mend.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            return importlib.import_module(module)
     except ModuleNotFoundError:
         raise missing_extra(package, extra) from None
