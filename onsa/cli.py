@@ -56,7 +56,7 @@ def main() -> None:
         sys.exit(0)
     except OSError as fault:
         what, where = fault.strerror or str(fault), fault.filename or ""
-        way_out = "mend that and start the same command again"
+        way_out = "mend that and start the same command again: finished steps are kept"
         _end(InputError(what, where=where, way_out=way_out), 2)
 
 

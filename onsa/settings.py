@@ -109,7 +109,7 @@ def _one_line(
 ) -> InputError:
     faults = report.errors(include_url=False)
     fault = min(faults, key=_rank)
-    path = _path(fault["loc"], values)
+    path = _path(fault["loc"], values, fault["type"] == "missing")
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     place = f"{where}: {path}" if path else where
     cause = fault.get("ctx", {}).get("error")
@@ -135,7 +135,7 @@ def _rank(fault: Any) -> int:
     return 1 if fault["type"] == "extra_forbidden" else 2
 
 
-def _path(place: tuple[int | str, ...], values: Any) -> str:
+def _path(place: tuple[int | str, ...], values: Any, missing: bool) -> str:
     """Where in `values` a fault is; pydantic puts the members of a union into the place too."""
     parts = [str(part) for part in place[:1]]
     inside: Any = values.get(place[0]) if place and isinstance(values, dict) else None
@@ -143,6 +143,8 @@ def _path(place: tuple[int | str, ...], values: Any) -> str:
         if isinstance(inside, list | tuple) if isinstance(part, int) else _has(inside, part):
             parts.append(str(part))
             inside = inside[part]
+        elif missing and part == place[-1]:
+            parts.append(str(part))
     return ".".join(parts)
 
 

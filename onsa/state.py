@@ -34,7 +34,7 @@ class KeptMessage(Settings):
 class KeptExample(Settings):
     """An evaluation row in `state.json`."""
 
-    messages: tuple[KeptMessage, ...] = Field(min_length=2)
+    messages: list[KeptMessage] = Field(min_length=2)
     extra: dict[str, Any]
     source: str
 
@@ -46,7 +46,7 @@ class KeptTask(Settings):
     kind: str
     settings: dict[str, Any]
     weight: float
-    evaluation: tuple[KeptExample, ...] = Field(min_length=1)
+    evaluation: list[KeptExample] = Field(min_length=1)
 
 
 class KeptRecipe(Settings):
@@ -59,11 +59,11 @@ class KeptRecipe(Settings):
 class KeptState(Settings):
     """The content of `state.json`; paths are from its folder where they are inside it."""
 
-    recipes: tuple[KeptRecipe, ...] = Field(min_length=1)
+    recipes: list[KeptRecipe] = Field(min_length=1)
     model_folder: str
     base: str
     weights: str
-    tasks: tuple[KeptTask, ...]
+    tasks: list[KeptTask]
     cores: dict[str, str]
     additions: int = Field(ge=0)
 

@@ -9,6 +9,8 @@ from onsa.errors import InputError
 from onsa.files import read_json, write_text
 from onsa.report.page import render
 
+NEEDED = {"title", "model", "recipe", "onsa_version"}  # in every report, also of an adopted model
+
 
 def read_report(folder: Path) -> tuple[dict[str, Any], str]:
     """The figures of a run and the page made from them.
@@ -23,6 +25,8 @@ def read_report(folder: Path) -> tuple[dict[str, Any], str]:
         )
     facts = read_json(path)
     try:
+        if missing := NEEDED - facts.keys():
+            raise KeyError(min(missing))
         return facts, render(facts)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
         raise InputError(
