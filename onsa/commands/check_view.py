@@ -44,7 +44,7 @@ def _table(texts: int, *names: str) -> Any:
 
 def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
     table = _table(
-        2, "\ntask", "\nkind", "rows to\ntrain on", "\nscore on", "tokens:\nmedian", "\nlongest",
+        2, "\ntask", "\nkind", "rows to\ntrain", "\nscore", "tokens:\nmedian", "\nlongest",
         "trained\nan epoch",
     )  # fmt: skip
     for task in tasks:
