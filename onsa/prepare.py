@@ -6,7 +6,7 @@ Everything that can be wrong with what a user gave is found here, before anythin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onsa.base_model import check_model, check_vocabulary, find_model, position_count
 from onsa.data.encoding import Encoder
@@ -22,41 +22,60 @@ from onsa.tasks import Task, load_task
 from onsa.weights import Weights
 
 
-def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None) -> Run:
-    """The run that `recipe` describes, its relative paths taken from `base_folder`.
+class Ready(NamedTuple):
+    """What a recipe names, found, loaded and checked; nothing is written for it."""
 
-    Nothing is written before all of it is found to be right.
+    tasks: list[Task]
+    model_folder: Path
+    encoder: Encoder
+    notes: list[str]  # what a person should know before anything is trained
+
+
+def make_ready(recipe: Recipe, base_folder: Path) -> Ready:
+    """What `recipe` names, its relative paths taken from `base_folder`.
+
+    Raises:
+        InputError: whatever is wrong with it, but for the output's folder.
     """
     tasks = load_tasks(recipe, base_folder)
     model_folder = find_model(recipe.model, base_folder)
+    _require_text(base_folder / recipe.output, model_folder)
     encoder = load_encoder(recipe, model_folder, base_folder)
     check_rows(tasks, encoder, position_count(model_folder, recipe.trust_remote_code))
-    notes = all_notes(recipe, tasks, model_folder)
-    folder = base_folder / recipe.output
-    claim_folder(folder, identity(recipe))
-    run = Run(folder, progress)
-    run.recipe = recipe
-    run.companions = model_folder
-    run.encoder = encoder
-    run.tasks = tasks
-    run.path = recipe.method
-    run.base = find_base(run, model_folder)
-    for note in notes:
-        run.warn(note)
-    return run
-
-
-def all_notes(recipe: Recipe, tasks: list[Task], model_folder: Path) -> list[str]:
-    """What a person should know before anything is trained.
-
-    Raises:
-        InputError: evaluation rows are training rows too, or the model cannot be trained.
-    """
-    return [
+    notes = [
         *task_notes(tasks),
         *overlap_notes(tasks, recipe.overlap_share),
         *model_notes(Weights(model_folder), recipe.trust_remote_code),
     ]
+    return Ready(tasks, model_folder, encoder, notes)
+
+
+def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None) -> Run:
+    """The run that `recipe` describes, claimed once all of it is found to be right."""
+    ready = make_ready(recipe, base_folder)
+    folder = base_folder / recipe.output
+    claim_folder(folder, identity(recipe))
+    run = Run(folder, progress)
+    run.recipe = recipe
+    run.companions = ready.model_folder
+    run.encoder = ready.encoder
+    run.tasks = ready.tasks
+    run.path = recipe.method
+    run.base = find_base(run, ready.model_folder)
+    for note in ready.notes:
+        run.warn(note)
+    return run
+
+
+def _require_text(*folders: Path) -> None:
+    """Names of folders may hold bytes that are no text, which safetensors cannot open."""
+    for folder in folders:
+        try:
+            str(folder.resolve()).encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                "the path holds bytes that are no text", where=folder, way_out="rename the folder"
+            ) from None
 
 
 def identity(recipe: Recipe) -> dict[str, Any]:

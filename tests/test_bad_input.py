@@ -246,6 +246,16 @@ def test_an_example_in_the_training_of_another_task(tmp_path: Path, tiny_model: 
     assert "note: task upper: 56 of 60 evaluation rows" in onsa("check", path).out
 
 
+def test_a_folder_whose_name_is_no_text(tmp_path: Path, tiny_model: TinyModel) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system wants names to be text")
+    said = check(folder, tiny_model())
+    assert "the path holds bytes that are no text; rename the folder" in said
+
+
 @contextmanager
 def unreadable(*names: str) -> Iterator[None]:
     """These files cannot be opened; tests may run as root, whom no permission stops."""

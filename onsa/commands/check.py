@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 
-from onsa.base_model import find_model, position_count
 from onsa.commands.tune import read_recipe
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.methods import all_methods
 from onsa.models import compute_dtype, device, place_of
-from onsa.prepare import all_notes, check_rows, load_encoder, load_tasks
+from onsa.prepare import make_ready
 from onsa.recipe import Recipe, Training
 from onsa.resources import total_memory_bytes
 from onsa.tasks import Task
@@ -36,12 +35,7 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         InputError: whatever would stop the run.
     """
     recipe = read_recipe(path, overrides)
-    home = path.resolve().parent
-    tasks = load_tasks(recipe, home)
-    model_folder = find_model(recipe.model, home)
-    encoder = load_encoder(recipe, model_folder, home)
-    check_rows(tasks, encoder, position_count(model_folder, recipe.trust_remote_code))
-    notes = all_notes(recipe, tasks, model_folder)
+    tasks, model_folder, encoder, notes = make_ready(recipe, path.resolve().parent)
     weights = Weights(model_folder)
     facts = [task_facts(task, encoder) for task in tasks]
     return {
