@@ -8,7 +8,7 @@ is refused with «did you mean», one that belongs to another method is refused 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -152,9 +152,7 @@ def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") ->
     method = raw.get("method", Recipe.model_fields["method"].default)
     _known_method(method, methods, f"{where}: method")
     own = set(methods[method].model_fields)
-    for key in raw:
-        if key not in RUN_KEYS | TRAINING_KEYS | own:
-            raise _useless_key(key, method, methods, where)
+    _require_useful(raw, RUN_KEYS | TRAINING_KEYS | own, method, methods, where)
     fields = {key: raw[key] for key in raw if key in RUN_KEYS}
     training = {key: raw[key] for key in raw if key in TRAINING_KEYS}
     fields["settings"] = {key: raw[key] for key in raw if key in own}
@@ -245,16 +243,27 @@ def _known_method(name: Any, methods: MethodSettings, where: str) -> None:
         )
 
 
-def _useless_key(key: str, method: str, methods: MethodSettings, where: object) -> InputError:
-    owners = sorted(name for name, settings in methods.items() if key in settings.model_fields)
-    if owners:
-        return InputError(
-            f"the key {key!r} has no effect with method {method!r}",
-            where=where,
-            way_out=f"remove it, or choose method {' or '.join(owners)}",
-        )
-    known = RUN_KEYS | TRAINING_KEYS | set(methods[method].model_fields)
-    return InputError(f"unknown key {key!r}", where=where, way_out=did_you_mean(key, known))
+def _require_useful(
+    keys: Iterable[str], useful: Set[str], method: str, methods: MethodSettings, where: object
+) -> None:
+    """Refuse a key that has no effect: of another method, of the whole run, or of nothing."""
+    for key in keys:
+        if key in useful:
+            continue
+        owners = sorted(name for name, settings in methods.items() if key in settings.model_fields)
+        if owners:
+            raise InputError(
+                f"the key {key!r} has no effect with method {method!r}",
+                where=where,
+                way_out=f"remove it, or choose method {' or '.join(owners)}",
+            )
+        if key in RUN_KEYS | TRAINING_KEYS:
+            raise InputError(
+                f"the key {key!r} has no effect here",
+                where=where,
+                way_out="move it to the top of the recipe: it holds for the whole run",
+            )
+        raise InputError(f"unknown key {key!r}", where=where, way_out=did_you_mean(key, useful))
 
 
 def _task_list(raw: Any, where: str) -> list[dict[str, Any]]:
@@ -308,9 +317,7 @@ def _baseline(
     method = raw.pop("method", None)
     _known_method(method, methods, where)
     label = raw.pop("label", method)
-    for key in raw:
-        if key not in methods[method].model_fields:
-            raise _useless_key(key, method, methods, where)
+    _require_useful(raw, methods[method].model_fields.keys(), method, methods, where)
     validated(methods[method], raw, where, tasks)
     if not isinstance(label, str) or not NAME.fullmatch(label):
         raise InputError(f"not a plain label: {label!r}", where=where, way_out="use letters")

@@ -87,6 +87,14 @@ CPI_FT = {"method": "cpi_ft", "max_steps": ...}
         ({"baselines": ["full"]}, "two are labelled 'full'; give one another 'label: ...'"),
         ({"baselines": [{"method": "single", "label": "base"}]}, "two are labelled 'base'"),
         ({"baselines": [{"method": "single", "core_share": 1}]}, "no effect with method 'single'"),
+        (
+            {"baselines": [{"method": "single", "learning_rate": 1}]},
+            "baselines[1]: the key 'learning_rate' has no effect here; move it to the top",
+        ),
+        (
+            {"baselines": [{"method": "single", "traned_tokens": 1}]},
+            "baselines[1]: unknown key 'traned_tokens'; did you mean 'trained_tokens'?",
+        ),
         ({"overlap_share": 2}, "overlap_share: should be less than or equal to 1"),
         ({"output": "../../x"}, "'output: ../../x' leaves the recipe's folder; write it below"),
         ({"output": "/elsewhere"}, "leaves the recipe's folder"),
@@ -481,6 +489,46 @@ def test_a_faulty_addition(copied: Path, changes: dict[str, Any], line: str) -> 
     said = onsa("add", copied / "run", path, "--quiet").refused()
     assert line in said
     assert files_below(copied / "run") == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "base", "line"),
+    [
+        ({}, "llama", "a tuned model that is no run needs 'output'"),
+        ({"output": "../x"}, "llama", "leaves the recipe's folder"),
+        ({"output": "new", "method": "full"}, "llama", "'method' has no effect when tasks are"),
+        ({"output": "new", "core_sahre": 1}, "llama", "did you mean 'core_share'?"),
+        ({"output": "run"}, "llama", "holds another run"),
+        ({"output": "new"}, "none", "none: there is no such model folder"),
+        ({"output": "new"}, "mistral", "is missing"),
+    ],
+)
+def test_a_faulty_adoption(
+    copied: Path, tiny_model: TinyModel, changes: dict[str, Any], base: str, line: str
+) -> None:
+    path = copied / "more.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+    own = base if base == "none" else tiny_model(base)
+    before = files_below(copied / "run")
+    said = onsa("add", copied / "run" / "model", path, "--base", own, "--quiet").refused()
+    assert line in said
+    assert files_below(copied / "run") == before
+    assert not (copied / "new" / "state.json").exists()
+
+
+def test_what_a_killed_run_leaves_behind(copied: Path) -> None:
+    run = copied / "run"
+    whole = Weights(run / "model").digest
+    for name in (".model.writing", "steps/full/.0123.partial", ".model.77.old"):
+        (run / name).mkdir()
+        (run / name / "half.safetensors").write_bytes(b"half")
+    (run / ".report.json.77.writing").write_text("{")
+    shutil.rmtree(run / "model")
+    ended = onsa("tune", copied / "recipe.yaml")
+    assert ended.code == 0
+    assert "full: kept from before" in ended.err
+    assert Weights(run / "model").digest == whole
+    assert not (run / ".model.writing").exists()
 
 
 def test_a_run_where_there_is_none(tmp_path: Path) -> None:
