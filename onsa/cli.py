@@ -251,15 +251,20 @@ def _list(rows: list[tuple[str, str, str, Any]], as_json: bool) -> None:
         paper = f" ({entry['paper']})" if entry["paper"] else ""
         print(f"{entry['name']}{paper}\n    {entry['summary']}")
         for key, value in entry["settings"].items():
-            print(f"      {key}: {value['default']}  {value['description']}".rstrip())
+            default = "required" if value["required"] else json.dumps(value["default"])
+            print(f"      {key}: {default}  {value['description']}".rstrip())
+            if value["choices"]:
+                print(f"          words: {', '.join(value['choices'])}")
 
 
 def _settings(settings: Any) -> dict[str, dict[str, Any]]:
+    from onsa.settings import choices_of
+
     return {
         key: {
-            "default": None
-            if field.is_required()
-            else _plain(field.get_default(call_default_factory=True)),
+            "required": field.is_required(),
+            "default": None if field.is_required() else _plain(field.get_default()),
+            "choices": choices_of(field.annotation, field.metadata),
             "description": field.description or "",
         }
         for key, field in settings.model_fields.items()

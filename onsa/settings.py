@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Protocol, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Protocol, TypeVar, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -69,15 +70,37 @@ class Table(Protocol):
 
     def __getitem__(self, name: str, /) -> object: ...
 
+    def descriptions(self) -> Mapping[str, str]: ...
 
-def known_in(table: Table) -> AfterValidator:
-    """Refuses a setting that names nothing in `table`: when it is read, not when it is needed."""
 
-    def known(name: str) -> str:
-        table[name]
+@dataclass(frozen=True)
+class Known:
+    """Refuses a name that is not in the table: when it is read, not when it is needed."""
+
+    table: Table
+
+    def __call__(self, name: str) -> str:
+        self.table[name]
         return name
 
-    return AfterValidator(known)
+
+def known_in(table: Table) -> AfterValidator:
+    """For a setting that names something in `table`."""
+    return AfterValidator(Known(table))
+
+
+def choices_of(annotation: Any, metadata: Sequence[Any] = ()) -> list[str]:
+    """The words that a setting of this type may be, where they are a closed list."""
+    parts = get_args(annotation)
+    if get_origin(annotation) is Literal:
+        return [str(part) for part in parts]
+    if get_origin(annotation) is Annotated:
+        return choices_of(parts[0], parts[1:])
+    checks = [mark.func for mark in metadata if isinstance(mark, AfterValidator)]
+    named = [
+        name for check in checks if isinstance(check, Known) for name in check.table.descriptions()
+    ]
+    return named + [name for part in parts for name in choices_of(part)]
 
 
 def require_each_task(named: Sequence[str], info: ValidationInfo) -> None:

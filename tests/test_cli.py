@@ -85,6 +85,17 @@ def test_lists_for_people_and_for_programs(command: str) -> None:
         assert all(key in shown.out for key in entry["settings"])
 
 
+def test_the_words_that_a_setting_may_be_are_listed() -> None:
+    listed = json.loads(onsa("methods", "--json").out)
+    settings = next(entry["settings"] for entry in listed if entry["name"] == "cpi_ft")
+    assert settings["conflict"]["choices"] == ["larger_update", "mean", "last"]
+    assert settings["integrate_on"]["choices"] == ["mixed", "seen", "group"]
+    assert "difficulty" in settings["order"]["choices"]
+    assert settings["core_share"]["choices"] == []
+    assert "words: larger_update, mean, last" in onsa("methods").out
+    assert "train: required" in onsa("tasks").out
+
+
 def test_unknown_words_get_the_nearest_known_one_or_some_of_them() -> None:
     assert did_you_mean("lerning", {"learning", "x"}) == "did you mean 'learning'?"
     assert did_you_mean("qqq", {"b", "a"}) == "known here: a, b"
