@@ -1,18 +1,23 @@
 # make demo   the main job: a real model, real tasks, a report (about 10 minutes on two cores)
 # make test   the whole test suite
+# make fuzz   its property tests on many new examples
 # make check  format, lint, types      make bench  speed and memory, as ratios
 
 PYTHON ?= python3
 ONSA = .venv/bin/onsa
 READY = .venv/.ready
 
-.PHONY: demo test check bench clean
+.PHONY: demo test fuzz check bench clean
 
 demo: $(READY)
 	$(ONSA) demo
 
 test: $(READY)
 	.venv/bin/python -m pytest --numprocesses 2 --dist worksteal
+
+fuzz: $(READY)
+	HYPOTHESIS_PROFILE=fuzz .venv/bin/python -m pytest --numprocesses 2 --dist worksteal \
+		-m hypothesis --hypothesis-show-statistics -q
 
 check: $(READY)
 	.venv/bin/ruff format --check .

@@ -12,9 +12,20 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 torch.set_num_threads(1)  # tiny models are slower on more
+
+# The suite draws the same examples every time, so that it judges the change at hand and not its
+# luck; 'make fuzz' looks for new ones.
+RELAXED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture],
+}
+settings.register_profile("suite", derandomize=True, **RELAXED)
+settings.register_profile("fuzz", max_examples=3000, **RELAXED)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"

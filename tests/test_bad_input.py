@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
@@ -598,9 +598,6 @@ JSON = st.recursive(
     ),
     max_leaves=5,
 )
-FUZZ = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 GOOD = """\
 model: m
 output: runs/x
@@ -617,7 +614,6 @@ tasks:
 
 
 @given(st.data())
-@FUZZ
 def test_recipes_as_torn_text(tmp_path: Path, data: st.DataObject) -> None:
     """Pieces cut out of a good recipe and others put in: a recipe, or one line."""
     content = GOOD
@@ -637,7 +633,6 @@ KEYS = sorted(OWN_KEYS | set(Recipe.model_fields))
 
 
 @given(st.dictionaries(st.sampled_from(KEYS), JSON, min_size=1, max_size=4))
-@FUZZ
 def test_recipes_with_hostile_values(changes: dict[str, Any]) -> None:
     good = yaml.safe_load(GOOD)
     one_line_or_fine(lambda: carry_through(build_recipe({**good, **changes}, method_settings())))
@@ -674,21 +669,18 @@ def spoilt(data: st.DataObject, value: Any) -> Any:
 
 
 @given(st.data())
-@FUZZ
 def test_hostile_state(finished: Path, data: st.DataObject) -> None:
     with kept(finished / "run" / "state.json", data):
         one_line_or_fine(lambda: load_state(finished / "run"))
 
 
 @given(st.data())
-@settings(FUZZ, max_examples=60)
 def test_hostile_report(finished: Path, data: st.DataObject) -> None:
     with kept(finished / "run" / "report.json", data):
         one_line_or_fine(lambda: read_report(finished / "run"))
 
 
 @given(st.data())
-@FUZZ
 def test_hostile_run_identity(finished: Path, data: st.DataObject) -> None:
     with kept(finished / "run" / "run.json", data) as found:
         given_now = {"model": "m", "tasks": ["echo", "upper"]}

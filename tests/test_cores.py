@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -199,7 +199,6 @@ def core_of(*places: int) -> ParameterMask:
 
 
 @given(st.lists(st.sets(st.integers(0, 19)), min_size=1, max_size=4))
-@settings(deadline=None)
 def test_overlap_is_jaccard_of_sets(places: list[set[int]]) -> None:
     cores = {str(number): core_of(*chosen) for number, chosen in enumerate(places)}
     expected = [[len(a & b) / max(len(a | b), 1) for b in places] for a in places]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -46,7 +46,6 @@ def entries(mask: ParameterMask) -> Entries:
     return as_set({name: mask[name] for name in mask.shapes})
 
 
-@settings(max_examples=100, deadline=None)
 @given(tensors_twice())
 def test_algebra_is_that_of_sets(both: tuple[dict[str, Tensor], dict[str, Tensor]]) -> None:
     a, b = (ParameterMask.of(tensors) for tensors in both)
@@ -67,7 +66,6 @@ def test_algebra_is_that_of_sets(both: tuple[dict[str, Tensor], dict[str, Tensor
     assert union(a.shapes, [a, b]) == a | b
 
 
-@settings(max_examples=50, deadline=None)
 @given(tensors_twice())
 def test_saved_is_loaded(both: tuple[dict[str, Tensor], dict[str, Tensor]]) -> None:
     mask, other = map(ParameterMask.of, both)

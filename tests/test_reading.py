@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onsa.data.example import Example
@@ -452,9 +452,6 @@ def test_moss_with_plugins_is_refused(put: Any, tmp_path: Path) -> None:
 
 # --- hostile input -----------------------------------------------------------------------------
 
-fuzz = settings(
-    deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: (
@@ -479,7 +476,6 @@ def only_examples_or_input_error(path: Path, **options: Any) -> None:
             json.dumps(example.extra)
 
 
-@fuzz
 @given(
     content=st.binary(max_size=300),
     ending=st.sampled_from(("json", "jsonl", "csv", "tsv", "x", "jsonl.gz")),
@@ -492,7 +488,6 @@ def test_fuzz_bytes(content: bytes, ending: str, tmp_path: Path) -> None:
     only_examples_or_input_error(path)
 
 
-@fuzz
 @given(
     rows=st.lists(st.dictionaries(st.sampled_from(known_keys), json_values, max_size=4), max_size=3)
 )
@@ -515,7 +510,6 @@ def _paths_into(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return [at, *(path for key, inner in items for path in _paths_into(inner, (*at, key)))]
 
 
-@fuzz
 @given(data=st.data())
 def test_fuzz_damaged_samples(data: st.DataObject, tmp_path: Path) -> None:
     """A good row of a format with one value in it replaced or taken away."""
@@ -530,7 +524,6 @@ def test_fuzz_damaged_samples(data: st.DataObject, tmp_path: Path) -> None:
     only_examples_or_input_error(path)
 
 
-@fuzz
 @given(
     cells=st.lists(st.lists(st.text(max_size=6), min_size=2, max_size=2), min_size=1, max_size=4)
 )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from onsa.data.example import Example
@@ -110,7 +110,6 @@ def test_the_reference_scores_1_and_nothing_0(kind: str, load: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=60)
 @given(reply=st.text())
 def test_any_reply_has_a_score(kind: str, reply: str) -> None:
     example = Example(
@@ -274,7 +273,6 @@ def test_rouge_scores() -> None:
 
 
 @needs_rouge
-@settings(deadline=None)
 @given(*[st.text(st.sampled_from("ab cC1,.-\n"), min_size=1)] * 2)
 def test_rouge_is_that_of_rouge_score_on_latin_text(reference: str, reply: str) -> None:
     from rouge_score.rouge_scorer import RougeScorer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -87,7 +87,6 @@ def test_top_share_is_the_full_sort(values: str, share: float, seed: int) -> Non
 
 @pytest.mark.usefixtures("small_pieces")
 @given(data=st.data(), count=st.integers(1, 500), levels=st.integers(1, 50))
-@settings(max_examples=60, deadline=None)
 def test_a_wrong_estimate_costs_time_only(data: st.DataObject, count: int, levels: int) -> None:
     bracket = sorted(data.draw(st.tuples(*[st.floats(0, 60, width=32)] * 2)))
     seed = data.draw(st.integers(0, 99))

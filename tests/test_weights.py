@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -55,7 +55,6 @@ def models(draw: st.DrawFn) -> dict[str, Tensor]:
     }
 
 
-@settings(max_examples=60, deadline=None)
 @given(tensors=models(), max_shard_bytes=st.sampled_from([1, 40, 10**9]))
 def test_what_is_written_is_read_by_us_and_by_the_library(
     tensors: dict[str, Tensor], max_shard_bytes: int

@@ -5,11 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from onsa.errors import InputError
 from onsa.files import read_json, write_text
 from onsa.report.page import render
 
 NEEDED = {"title", "model", "recipe", "onsa_version"}  # in every report, also of an adopted model
+# What reading figures raises where one is of another kind than onsa writes; a template's own
+# error is not an AttributeError.
+NOT_AS_WRITTEN = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    TemplateError,
+)
 
 
 def read_report(folder: Path) -> tuple[dict[str, Any], str]:
@@ -28,7 +40,7 @@ def read_report(folder: Path) -> tuple[dict[str, Any], str]:
         if missing := NEEDED - facts.keys():
             raise KeyError(min(missing))
         return facts, render(facts)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as fault:
+    except NOT_AS_WRITTEN as fault:
         raise InputError(
             f"is not as onsa wrote it ({type(fault).__name__}: {fault})",
             where=path,
