@@ -29,9 +29,9 @@ class _HeldParameter:
         self.parameter = parameter
         self.index = mask.reshape(-1).nonzero().squeeze(1).to(parameter.device)
         self.values = parameter.detach().reshape(-1)[self.index].clone()
-        self.hook = parameter.register_post_accumulate_grad_hook(self._zero_gradient)
+        self.hook = parameter.register_post_accumulate_grad_hook(self.zero_gradient)
 
-    def _zero_gradient(self, parameter: Tensor) -> None:
+    def zero_gradient(self, parameter: Tensor) -> None:
         if parameter.grad is not None:
             parameter.grad.view(-1).index_fill_(0, self.index, 0.0)
 

@@ -59,7 +59,12 @@ def run_training(
     inputs = {"training": run.recipe.training, "seed": run.recipe.seed, **changes}
     # Without their evaluation rows: asking for more of those must not train anew.
     trained_on = [dataclasses.replace(task, evaluation=()) for task in tasks]
-    return run.step(name, train, start=start, tasks=trained_on, encoder=run.encoder, **inputs)
+    result: dict[str, Any] = run.step(
+        name, train, start=start, tasks=trained_on, encoder=run.encoder, **inputs
+    )
+    if run.history[-1].reused:
+        run.progress.skip(result["processed_tokens"])
+    return result
 
 
 def train(
@@ -98,7 +103,7 @@ def train(
         trainer = _make_trainer(step, model, plan, corpus, training, seed, hold_now)
         trainer.part_of_schedule = part_of_schedule
         started = time.monotonic()
-        _run(trainer, step)
+        _run(trainer, step, processed_tokens(plan, corpus))
         seconds = time.monotonic() - started
     result = _keep(step, trainer, start, keep_second_moment)
     counted = {
@@ -360,7 +365,7 @@ def _arguments(folder: Path, training: Training, batches: int, seed: int) -> Tra
     )
 
 
-def _run(trainer: PlannedTrainer, step: Step) -> None:
+def _run(trainer: PlannedTrainer, step: Step, tokens: int) -> None:
     checkpoint = _last_checkpoint(Path(trainer.args.output_dir))
     done = 0
     if checkpoint is not None:
@@ -370,10 +375,12 @@ def _run(trainer: PlannedTrainer, step: Step) -> None:
         done = int(checkpoint.name.rpartition("-")[2])
         step.progress.say(f"{step.name}: going on after step {done} of {trainer.args.max_steps}")
     total = trainer.args.max_steps
-    with step.progress.track(step.name, total, "steps") as advance, warnings.catch_warnings():
+    tokens_left = round(tokens * (1 - done / total))
+    step.progress.skip(tokens - tokens_left)
+    bar = step.progress.track(step.name, total, "steps", done=done, tokens=tokens_left)
+    with bar as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the Trainer's advice is about keys we set on purpose
         trainer.onsa_callback.advance = advance
-        advance(done)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 

@@ -18,6 +18,7 @@ from onsa.commands.report import read_report
 from onsa.commands.tune import export
 from onsa.cores import saliency
 from onsa.cores.steps import find_core
+from onsa.data.budget import tokens_of_an_epoch
 from onsa.data.split import sample_rows
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
@@ -42,9 +43,8 @@ from onsa.training import run_training
 from onsa.weight_ops import random_entries
 from onsa.weights import Weights, require_same_tensors
 
-# Keys of a recipe that the earlier run has settled, or that have no effect here.
 CORE_SHARE = 0.01  # of a core where the run has none and the recipe says nothing
-
+# Keys of a recipe that the earlier run has settled, or that have no effect here.
 NOT_HERE = ("method", "baselines", "model", "output", "stage_rows")
 KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
 SaliencyRule = Annotated[str, known_in(saliency.saliency)]
@@ -179,6 +179,7 @@ def _add(
     if settings.core_share or not cores:
         cores = {"earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)}
     held = _held(run, cores, settings)
+    run.progress.expect(_tokens_to_train(run, settings, new, replayed))
     run.path = "held"
     trained = run_training(
         run, f"{name}/held", start=state.weights, tasks=[*new, *replayed], hold=held
@@ -203,6 +204,17 @@ def _add(
     save_state(run, state)
     write_report(run.folder, facts)
     return run
+
+
+def _tokens_to_train(
+    run: Run, settings: Addition, new: list[Task], replayed: list[Task]
+) -> int | None:
+    """Of all trainings of the addition; None where `max_steps` sets their length."""
+    training = run.recipe.training
+    if training.max_steps > 0:
+        return None
+    trained = [*new, *replayed, *(new if settings.compare else [])]
+    return round(training.num_train_epochs * tokens_of_an_epoch(trained, run.encoder))
 
 
 def _next(

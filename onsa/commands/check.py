@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 
-from onsa.commands.tune import read_recipe
+from onsa.commands.tune import read_recipe, tokens_to_train
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
-from onsa.methods import all_methods
 from onsa.models import compute_dtype, device, place_of
 from onsa.prepare import make_ready
 from onsa.recipe import Recipe, Training
@@ -117,21 +116,20 @@ def estimate(
     `of` says of what: the whole run, or each training where `max_steps` sets its length.
     """
     training = recipe.training
-    method = all_methods()[recipe.method]
-    settings = method.settings(**recipe.settings)
     rows = [encoder.encode(row) for task in tasks for row in task.train]
+    an_epoch = sum(len(row.ids) for row in rows)
+    processed = tokens_to_train(recipe, tasks, encoder)
     ways = 1 + len(recipe.baselines)
-    passes = method.epochs(settings, training.num_train_epochs)
-    if training.max_steps > 0:
+    if processed is None:
         batch_rows = training.per_device_train_batch_size * training.gradient_accumulation_steps
-        passes, ways = training.max_steps * batch_rows / len(rows), 1
-    processed = passes * ways * sum(len(row.ids) for row in rows)
+        processed, ways = round(training.max_steps * batch_rows / len(rows) * an_epoch), 1
+    trained_share = sum(row.trained_tokens for row in rows) / an_epoch
     flops = TRAINING_FLOPS_PER_PARAMETER * weights.entry_count * processed
     speed = REACHED_SHARE * matrix_flops_per_second(compute_dtype(training.precision))
     return {
         "of": "each training" if training.max_steps > 0 else "the whole run",
-        "trained_tokens": round(passes * sum(row.trained_tokens for row in rows)),
-        "processed_tokens_with_baselines": round(processed),
+        "trained_tokens": round(processed / ways * trained_share),
+        "processed_tokens_with_baselines": processed,
         "memory_bytes": _memory(training, rows, weights),
         "memory_there_bytes": _memory_there(),
         "less_memory": _less_memory(training),

@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 
-from onsa.errors import InputError
+from onsa.data.budget import tokens_of_an_epoch
+from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
 from onsa.files import publish_folder
 from onsa.methods import all_methods, method_settings
@@ -22,6 +23,7 @@ from onsa.report.facts import collect
 from onsa.report.write import write_report
 from onsa.run import Run, Stage
 from onsa.state import State, save_state
+from onsa.tasks import Task
 from onsa.weights import Weights, write_weights
 
 Result = Weights | dict[str, Weights]
@@ -43,10 +45,7 @@ def tune(*, progress: Progress | None = None, **recipe: Any) -> Run:
 
 def read_recipe(path: Path, overrides: list[str]) -> Recipe:
     """The recipe in a YAML file with `key=value` overrides, validated."""
-    raw = read_raw(path, overrides)
-    if not any(text.startswith("output=") for text in overrides):
-        _stay_inside(raw.get("output"), path)
-    return build_recipe(raw, method_settings(), path)
+    return build_recipe(read_raw(path, overrides), method_settings(), path)
 
 
 def carry_out(
@@ -60,8 +59,21 @@ def carry_out(
         run.release()
 
 
+def tokens_to_train(recipe: Recipe, tasks: list[Task], encoder: Encoder) -> int | None:
+    """Tokens, prompts with them, that all trainings of a recipe will see, baselines included.
+
+    None where `max_steps` sets each training's length: how many there will be is not known.
+    """
+    if recipe.training.max_steps > 0:
+        return None
+    method = all_methods()[recipe.method]
+    passes = method.epochs(method.settings(**recipe.settings), recipe.training.num_train_epochs)
+    return round(passes * (1 + len(recipe.baselines)) * tokens_of_an_epoch(tasks, encoder))
+
+
 def _carry_out(run: Run, home: Path, command: str) -> Run:
     recipe = run.recipe
+    run.progress.expect(tokens_to_train(recipe, run.tasks, run.encoder))
     result = _run_method(run, recipe.method, recipe.settings)
     budget = run.trained_tokens(run.path)
     for baseline in recipe.baselines:
@@ -144,16 +156,3 @@ def stream_as(weights: Weights, folder: Path, dtype: torch.dtype) -> None:
         for name, shape in weights.shapes.items()
     }
     write_weights(folder, layout, lambda name: weights[name].to(layout[name][0]))
-
-
-def _stay_inside(output: Any, path: Path) -> None:
-    """A recipe may only write below its own folder; another place is the user's to name."""
-    if not isinstance(output, str):
-        return  # missing or not text: the recipe's validation says so
-    home = path.resolve().parent
-    if not (home / output).resolve().is_relative_to(home):
-        raise InputError(
-            f"'output: {output}' leaves the recipe's folder",
-            where=path,
-            way_out=f"write it below {home}, or say output={output} on the command line",
-        )

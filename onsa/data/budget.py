@@ -1,4 +1,4 @@
-"""Dividing a number of trained tokens among tasks."""
+"""How many tokens tasks hold, and dividing a number of them."""
 
 from __future__ import annotations
 
@@ -23,3 +23,11 @@ def divide_tokens(
     }
     whole = sum(sizes.values())
     return {name: max(1, round(tokens * size / whole)) for name, size in sizes.items()}
+
+
+def tokens_of_an_epoch(tasks: Sequence[Task], encoder: Encoder) -> int:
+    """All tokens, prompts with them, that one weighted epoch of the tasks processes."""
+    sizes = (
+        task.weight * sum(len(encoder.encode(row).ids) for row in task.train) for task in tasks
+    )
+    return round(sum(sizes))
