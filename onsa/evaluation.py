@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from onsa.adapter import Tuned
 from onsa.data.encoding import UNTRAINED, Encoder
 from onsa.data.example import Example
 from onsa.losses import token_losses
 from onsa.models import compute_dtype, device, load_model
 from onsa.recipe import Training
-from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.progress import Advance
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def score(
     step: Step,
     *,
-    weights: Weights,
+    weights: Tuned,
     tasks: Sequence[Task],
     encoder: Encoder,
     training: Training,
@@ -55,7 +55,7 @@ def score(
 def held_out_loss(
     step: Step,
     *,
-    weights: Weights,
+    weights: Tuned,
     tasks: Sequence[Task],
     encoder: Encoder,
     training: Training,
@@ -76,7 +76,7 @@ def scoring_settings(training: Training) -> Training:
 
 
 def run_scoring(
-    run: Run, name: str, *, weights: Weights, tasks: Sequence[Task], rows: int | None = None
+    run: Run, name: str, *, weights: Tuned, tasks: Sequence[Task], rows: int | None = None
 ) -> dict[str, Any]:
     """`score` as the step `name` of a run."""
     # Without their training rows, which no score depends on.

@@ -62,6 +62,11 @@ class Hold:
         elif entries.any():
             self.partly.append(_HeldParameter(parameter, entries))
 
+    @property
+    def partly_held(self) -> int:
+        """Held entries of parameters that train otherwise."""
+        return sum(held.index.numel() for held in self.partly)
+
     def put_back(self) -> None:
         for held in self.partly:
             held.put_back()

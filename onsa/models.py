@@ -16,6 +16,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
 
+from onsa.adapter import Adapter, Tuned
 from onsa.errors import InputError
 from onsa.weights import Weights
 
@@ -103,15 +104,45 @@ def load_tokenizer(
     return tokenizer
 
 
-def load_model(
-    weights: Weights, dtype: torch.dtype = torch.float32, remote_code: bool = False
-) -> Any:
-    """The causal language model in a weights folder, with every parameter in `dtype`.
+def load_model(tuned: Tuned, dtype: torch.dtype = torch.float32, remote_code: bool = False) -> Any:
+    """The causal language model of a weights folder or of an adapter over its base.
+
+    Every parameter of the model is in `dtype`.
 
     Raises:
         InputError: it cannot be built, or its weights are not all there.
     """
-    return load_checked(weights.folder, remote_code, dtype=dtype)[0]
+    if isinstance(tuned, Adapter):
+        return _load_adapter(tuned, load_model(tuned.base, dtype, remote_code)).to(dtype)
+    return load_checked(tuned.folder, remote_code, dtype=dtype)[0]
+
+
+def _load_adapter(adapter: Adapter, model: Any) -> Any:
+    try:
+        return peft().PeftModel.from_pretrained(model, adapter.folder)
+    except InputError:
+        raise
+    except Exception as fault:
+        raise InputError(
+            f"the adapter cannot be loaded ({shortened(fault)})",
+            where=adapter.folder,
+            way_out="check that it was trained over this base model",
+        ) from None
+
+
+def peft() -> Any:
+    """The library `peft`.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import peft as library
+    except ImportError:
+        raise InputError(
+            "adapters need the library 'peft'", way_out="pip install 'onsa[peft]'"
+        ) from None
+    return library
 
 
 def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list[str]]:
@@ -192,6 +223,17 @@ def read_config(folder: Path, remote_code: bool = False) -> Any:
 def save_by_parameter(model: Any, folder: Path) -> None:
     """Save a model with its tensors named as its parameters, which `from_pretrained` reads too."""
     model.save_pretrained(folder, save_original_format=False)
+
+
+def save_trained(model: Any, folder: Path, base: Weights) -> Tuned:
+    """Save a trained model below `folder`: its weights, or only what PEFT added to `base`."""
+    if not hasattr(model, "peft_config"):
+        save_by_parameter(model, folder / "weights")
+        return Weights(folder / "weights")
+    # 'auto' would ask the hub for the base's config, and save the embedding where it has grown.
+    model.save_pretrained(folder / "adapter", save_embedding_layers=False)
+    (folder / "adapter" / "README.md").unlink(missing_ok=True)  # an empty card; ours says more
+    return Adapter(folder / "adapter", base)
 
 
 def shortened(fault: Exception) -> str:

@@ -55,6 +55,12 @@ class Training(Settings):
     lr_scheduler_type: Literal[
         "linear", "cosine", "constant", "constant_with_warmup", "polynomial", "inverse_sqrt"
     ] = "linear"
+    layer_decay: float = Field(
+        1.0, gt=0, le=1, description="learning rate of a block, as a share of the next one's above"
+    )
+    learning_rates: dict[str, float] = Field(
+        {}, description="own rates of the parameters whose names fit a pattern"
+    )
     weight_decay: float = Field(0.0, ge=0)
     adam_beta1: float = Field(0.9, ge=0, lt=1)
     adam_beta2: float = Field(0.999, ge=0, lt=1)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pydantic
 
 from onsa import __version__
+from onsa.adapter import Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import digest_of_json, publish_folder, read_json, write_json
 from onsa.masks import ParameterMask
@@ -74,7 +75,7 @@ class Stage:
 
     path: str
     label: str
-    weights: Weights
+    weights: Tuned
 
 
 class Run:
@@ -115,7 +116,7 @@ class Run:
     def __fspath__(self) -> str:
         return str(self.folder)
 
-    def stage(self, label: str, weights: Weights) -> None:
+    def stage(self, label: str, weights: Tuned) -> None:
         """Mark weights on the way, to be scored on all tasks."""
         self.stages.append(Stage(self.path, label, weights))
 
@@ -136,8 +137,9 @@ class Run:
     def step(self, name: str, function: Callable[..., Result], **inputs: Any) -> Result:
         """The result of `function(step, **inputs)`, from the run's memory where it is known.
 
-        Results are `Weights` written below `step.folder`, a `ParameterMask`, or plain JSON, or
-        dictionaries of these. Inputs are the same, settings, or values with a `digest`.
+        Results are `Weights` or an `Adapter` of the run's base written below `step.folder`, a
+        `ParameterMask`, plain JSON, or dictionaries of these. Inputs are the same, settings, or
+        values with a `digest`.
         """
         digest = self._digest(function, inputs)
         folder = self.folder / "steps" / name / digest[:20]
@@ -148,7 +150,7 @@ class Run:
         record = StepRecord(name, digest, folder, kept["facts"], kept["seconds"], reused, self.path)
         self.history.append(record)
         self.progress.say(f"{name}: {'kept from before' if reused else clock(record.seconds)}")
-        result = _read_back(kept["result"], folder)
+        result = self._read_back(kept["result"], folder)
         self._remember(result, digest)
         return result
 
@@ -171,6 +173,19 @@ class Run:
         write_json(partial / "result.json", kept)
         publish_folder(partial, folder)
 
+    def _read_back(self, value: Any, folder: Path) -> Any:
+        if isinstance(value, dict):
+            if "$weights" in value:
+                return Weights(folder / value["$weights"])
+            if "$adapter" in value:
+                return Adapter(folder / value["$adapter"], self.base)
+            if "$mask" in value:
+                return ParameterMask.load(folder / value["$mask"])
+            return {key: self._read_back(item, folder) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._read_back(item, folder) for item in value]
+        return value
+
     def _digest(self, function: Callable[..., Any], inputs: dict[str, Any]) -> str:
         made_from = {name: self._identity(value) for name, value in inputs.items()}
         return digest_of_json([__version__, function.__qualname__, made_from])
@@ -191,7 +206,7 @@ class Run:
         return value
 
     def _remember(self, value: Any, digest: str, path: str = "") -> None:
-        if isinstance(value, Weights | ParameterMask):
+        if isinstance(value, Weights | Adapter | ParameterMask):
             self._made_by[id(value)] = (value, digest + path)  # holds the value: ids are reused
         elif isinstance(value, dict):
             for key, item in value.items():
@@ -252,6 +267,8 @@ def _write_down(value: Any, folder: Path, path: str = "") -> Any:
     """The JSON form of a result; masks are saved, weights are named by their place."""
     if isinstance(value, Weights):
         return {"$weights": str(value.folder.relative_to(folder))}
+    if isinstance(value, Adapter):
+        return {"$adapter": str(value.folder.relative_to(folder))}
     if isinstance(value, ParameterMask):
         name = f"{path.replace('/', '.')}{MASK_FILE}"
         value.save(folder / name)
@@ -260,18 +277,6 @@ def _write_down(value: Any, folder: Path, path: str = "") -> Any:
         return {key: _write_down(item, folder, f"{path}{key}/") for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_write_down(item, folder, f"{path}{n}/") for n, item in enumerate(value)]
-    return value
-
-
-def _read_back(value: Any, folder: Path) -> Any:
-    if isinstance(value, dict):
-        if "$weights" in value:
-            return Weights(folder / value["$weights"])
-        if "$mask" in value:
-            return ParameterMask.load(folder / value["$mask"])
-        return {key: _read_back(item, folder) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_read_back(item, folder) for item in value]
     return value
 
 

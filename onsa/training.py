@@ -13,7 +13,7 @@ import math
 import shutil
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
+from onsa.choices import RateOf, rates
 from onsa.data.batches import Plan, plan_epochs, plan_tokens, processed_tokens, trained_tokens
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.errors import InputError
@@ -37,7 +38,7 @@ from onsa.files import read_json, write_json
 from onsa.isolation import Hold, held, prove_held
 from onsa.losses import token_losses
 from onsa.masks import ParameterMask
-from onsa.models import compute_dtype, load_model, save_by_parameter
+from onsa.models import compute_dtype, load_model, save_trained
 from onsa.recipe import Training
 from onsa.resources import PeakMemory
 from onsa.weights import Weights
@@ -53,14 +54,23 @@ disable_progress_bar()  # ours shows the time left
 
 
 def run_training(
-    run: Run, name: str, *, start: Weights, tasks: Sequence[Task], **changes: Any
+    run: Run,
+    name: str,
+    *,
+    start: Weights,
+    tasks: Sequence[Task],
+    function: Callable[..., dict[str, Any]] | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
-    """`train` as the step `name` of a run, by its recipe but for `changes`."""
+    """`train`, or a `function` made of it, as the step `name` of a run, by its recipe.
+
+    `changes` go to the function, in place of the recipe's settings or beside them.
+    """
     inputs = {"training": run.recipe.training, "seed": run.recipe.seed, **changes}
     # Without their evaluation rows: asking for more of those must not train anew.
     trained_on = [dataclasses.replace(task, evaluation=()) for task in tasks]
     result: dict[str, Any] = run.step(
-        name, train, start=start, tasks=trained_on, encoder=run.encoder, **inputs
+        name, function or train, start=start, tasks=trained_on, encoder=run.encoder, **inputs
     )
     if run.history[-1].reused:
         run.progress.skip(result["processed_tokens"])
@@ -79,6 +89,10 @@ def train(
     token_budget: int | None = None,
     keep_second_moment: bool = False,
     part_of_schedule: tuple[float, float] = (0.0, 1.0),
+    hold_rule: str = "earlier cores",
+    reshape: Callable[[Any], Any] | None = None,
+    steer: Callable[[PlannedTrainer], TrainerCallback] | None = None,
+    rate_of: RateOf | None = None,
 ) -> dict[str, Any]:
     """Train all of `start` on the tasks, mixed, with the entries of `hold` held still.
 
@@ -87,9 +101,15 @@ def train(
         keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
         part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
             to 1; several trainings that share one do not warm up anew.
+        hold_rule: what `hold` is, in words, for the report.
+        reshape: makes of the loaded model the one that is trained, such as one with an adapter.
+        steer: makes a callback that changes what trains as the training goes on.
+        rate_of: each parameter's learning rate, in place of the training's `layer_decay` and
+            `learning_rates`.
 
     Returns:
-        `weights`, `trained_tokens`, `processed_tokens`, and `second_moment` where asked for.
+        `weights` (an `Adapter` where `reshape` made a model of PEFT), `trained_tokens`,
+        `processed_tokens`, and `second_moment` where asked for.
 
     Raises:
         InputError: a loss or gradient that is not a number; the last good state is kept.
@@ -97,11 +117,20 @@ def train(
     corpus = {task.name: [encoder.encode(row) for row in task.train] for task in tasks}
     plan = make_plan(corpus, tasks, training, seed, token_budget)
     model = load_model(start)
+    if reshape is not None:
+        torch.manual_seed(seed)  # what it adds may start at random
+        model = reshape(model)
     if training.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     with held(model, hold) as hold_now, PeakMemory() as memory:
-        trainer = _make_trainer(step, model, plan, corpus, training, seed, hold_now)
+        rates_of = rate_of or rates(start.float_shapes, training)
+        trainer = _make_trainer(
+            step, model, plan, corpus, training, seed, hold_now, start, rates_of
+        )
         trainer.part_of_schedule = part_of_schedule
+        if steer is not None:
+            trainer.add_callback(steer(trainer))
+        trained_entries = count_trained(model, hold_now)
         started = time.monotonic()
         _run(trainer, step, processed_tokens(plan, corpus))
         seconds = time.monotonic() - started
@@ -113,14 +142,21 @@ def train(
     step.note(
         **counted,
         steps=trainer.state.max_steps,
+        trained_entries=trained_entries,
         training_seconds=round(seconds, 2),
         peak_memory_bytes=memory.bytes,
         lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
         curve=thin(trainer.curve),
     )
     if hold is not None:
-        step.note(held=_proof(step, start, result["weights"], hold))
+        step.note(hold_rule=hold_rule, held=_proof(step, start, result["weights"], hold))
     return {**result, **counted}
+
+
+def count_trained(model: Any, hold: Hold | None) -> int:
+    """Entries that training may move; a tied tensor counts once."""
+    entries = sum(each.numel() for each in model.parameters() if each.requires_grad)
+    return entries - (hold.partly_held if hold else 0)
 
 
 def make_plan(
@@ -161,8 +197,19 @@ def _thinned(points: list[tuple[int, float, int]]) -> list[list[float]]:
 class PlannedTrainer(Trainer):
     """The Trainer on a planned order, with the loss of each task kept apart."""
 
-    def __init__(self, *, plan: Plan, corpus: dict[str, list[Encoded]], step: Step, **kw: Any):
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        corpus: dict[str, list[Encoded]],
+        step: Step,
+        start: Weights,
+        rate_of: RateOf | None,
+        **kw: Any,
+    ):
         super().__init__(train_dataset=_Rows(plan, corpus), **kw)
+        self.start = start
+        self.rate_of = rate_of
         self.plan = plan
         self.corpus = corpus
         self.step_name = step.name
@@ -171,6 +218,14 @@ class PlannedTrainer(Trainer):
         self.seen_tokens = 0
         self.part_of_schedule = (0.0, 1.0)
         self.model_accepts_loss_kwargs = True  # the loss is divided by all tokens of a step
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """The optimizer, its parameters in groups by their learning rates."""
+        optimizer = super().create_optimizer(model)
+        if self.rate_of is not None:
+            names = {each: name for name, each in self.model.named_parameters()}
+            optimizer.param_groups = split_by_rate(optimizer.param_groups, names, self.rate_of)
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The schedule of which this training is a part, begun where the part begins."""
@@ -222,7 +277,7 @@ class PlannedTrainer(Trainer):
 
     def _broken(self, what: str) -> InputError:
         """Keep the weights, which the broken batch has not reached, and say where it broke."""
-        save_by_parameter(self.model, self.last_good)
+        save_trained(self.model, self.last_good, self.start)
         at = self.state.global_step * self.args.gradient_accumulation_steps
         batch = self.plan[min(at, len(self.plan) - 1)]
         tasks = ", ".join(sorted({task for task, _ in batch}))
@@ -231,6 +286,19 @@ class PlannedTrainer(Trainer):
             where=self.step_name,
             way_out=f"lower learning_rate or mend the data; last good state: {self.last_good}",
         )
+
+
+def split_by_rate(
+    groups: list[dict[str, Any]], names: Mapping[Any, str], rate_of: RateOf
+) -> list[dict[str, Any]]:
+    """Parameter groups of an optimizer, split where `rate_of` gives other learning rates."""
+    split: dict[tuple[int, float], dict[str, Any]] = {}
+    for number, group in enumerate(groups):
+        for each in group["params"]:
+            rate = rate_of(names[each], group["lr"])
+            own = split.setdefault((number, rate), {**group, "lr": rate, "params": []})
+            own["params"].append(each)
+    return list(split.values())
 
 
 def _later(factor: Any, offset: int, step: int) -> float:
@@ -321,12 +389,16 @@ def _make_trainer(
     training: Training,
     seed: int,
     hold: Hold | None,
+    start: Weights,
+    rate_of: RateOf | None,
 ) -> PlannedTrainer:
     logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
     trainer = PlannedTrainer(
         plan=plan,
         corpus=corpus,
         step=step,
+        start=start,
+        rate_of=rate_of,
         model=model,
         args=_arguments(step.folder / "checkpoints", training, len(plan), seed),
         processing_class=step.run.encoder.tokenizer,
@@ -344,7 +416,8 @@ def _arguments(folder: Path, training: Training, batches: int, seed: int) -> Tra
     passed = training.model_dump(
         exclude={
             "num_train_epochs", "max_steps", "warmup_ratio", "max_length", "precision",
-            "save_minutes", "save_steps", "gradient_checkpointing",
+            "save_minutes", "save_steps", "gradient_checkpointing", "layer_decay",
+            "learning_rates",
         }
     )  # fmt: skip
     return TrainingArguments(
@@ -391,9 +464,9 @@ def _last_checkpoint(folder: Path) -> Path | None:
 
 
 def _keep(step: Step, trainer: PlannedTrainer, start: Weights, moment: bool) -> dict[str, Any]:
-    folder = step.folder / "weights"
-    save_by_parameter(trainer.model, folder)
-    result: dict[str, Any] = {"weights": step.complete(Weights(folder))}
+    saved = save_trained(trainer.model, step.folder, start)
+    whole = step.complete(saved) if isinstance(saved, Weights) else saved
+    result: dict[str, Any] = {"weights": whole}
     if moment:
         result["second_moment"] = _second_moment(trainer, step.folder / "second_moment")
     shutil.rmtree(trainer.args.output_dir, ignore_errors=True)

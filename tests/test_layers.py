@@ -16,8 +16,19 @@ LAYERS = [
     {"methods"},
     {"prepare"},
     {"training", "evaluation", "report", "state"},
-    {"isolation", "cores", "losses", "base_model", "models", "tasks", "data", "metrics", "run"},
-    {"recipe", "settings", "weights", "masks", "weight_ops", "resources", "progress"},
+    {
+        "isolation",
+        "choices",
+        "cores",
+        "losses",
+        "base_model",
+        "models",
+        "tasks",
+        "data",
+        "metrics",
+        "run",
+    },
+    {"recipe", "settings", "weights", "adapter", "masks", "weight_ops", "resources", "progress"},
     {"errors", "files", "plain_yaml", "tensor_file"},
 ]
 LOWEST_MAY_NEED = {"torch", "safetensors", "numpy", "pydantic", "yaml", "rich"}

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from peft import AutoPeftModelForCausalLM, get_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import onsa
@@ -16,38 +18,52 @@ from onsa.files import read_json
 from onsa.methods import all_methods
 from onsa.run import Run
 from onsa.training import PlannedTrainer
-from onsa.weights import Weights
 
 Keys = Callable[..., dict[str, Any]]
 STRAINED = {"weight_decay": 0.1, "max_grad_norm": 0.5, "gradient_accumulation_steps": 2}
 
 
 @pytest.fixture(params=all_methods())
-def method(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def method(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The keys that choose a method: its name, and settings it cannot do without."""
+    return {"method": request.param, **all_methods()[request.param].example}
 
 
 def models(run: Run) -> dict[str, Path]:
-    """The model folders of a run: one, or one for each task."""
-    found = sorted((run / "model").rglob("config.json"))
+    """The model or adapter folders of a run: one, or one for each task."""
+    found = {path.parent for path in (run / "model").rglob("*config.json")}
     assert found
-    return {str(path.parent.relative_to(run / "model")): path.parent for path in found}
+    return {str(folder.relative_to(run / "model")): folder for folder in sorted(found)}
 
 
-def digests(run: Run) -> dict[str, str]:
-    return {name: Weights(folder).digest for name, folder in models(run).items()}
+def is_adapter(folder: Path) -> bool:
+    return (folder / "adapter_config.json").is_file()
 
 
-def test_defaults_construct_and_unknown_settings_are_refused(recipe: Keys, method: str) -> None:
-    found = all_methods()[method]
+def digests(run: Run) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(run.folder)): path.read_bytes()
+        for path in sorted((run / "model").rglob("*.safetensors"))
+    }
+
+
+def last_training(run: Run, path: str) -> dict[str, Any]:
+    facts = [r.facts for r in run.history if r.path == path and "trained_entries" in r.facts]
+    return facts[-1]
+
+
+def test_defaults_construct_and_unknown_settings_are_refused(
+    recipe: Keys, method: dict[str, Any]
+) -> None:
+    found = all_methods()[method["method"]]
     assert found.summary.endswith(".")
-    found.settings()
+    found.settings(**found.example)
     with pytest.raises(InputError, match="unknown key 'no_such_key'"):
-        onsa.tune(**recipe(method=method, no_such_key=1))
+        onsa.tune(**recipe(**method, no_such_key=1))
 
 
-def test_the_loss_falls_and_the_result_loads(recipe: Keys, method: str) -> None:
-    run = onsa.tune(**recipe(method=method, num_train_epochs=3))
+def test_the_loss_falls_and_the_result_loads(recipe: Keys, method: dict[str, Any]) -> None:
+    run = onsa.tune(**recipe(**method, num_train_epochs=3))
     first, last = {}, {}
     for curve in read_json(run / "report.json")["curves"]:
         for task, points in curve["points"].items():
@@ -56,26 +72,48 @@ def test_the_loss_falls_and_the_result_loads(recipe: Keys, method: str) -> None:
     assert set(first) == {"echo", "upper", "after"}
     assert all(last[task] < first[task] for task in first)
     for folder in models(run).values():
-        model, told = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
-        assert not told["missing_keys"]
-        assert not told["unexpected_keys"]
-        assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+        if is_adapter(folder):
+            loads_with_peft(folder)
+        else:
+            loads_with_transformers(folder)
 
 
-def test_what_may_move_has_moved(recipe: Keys, method: str) -> None:
-    run = onsa.tune(**recipe(method=method, **STRAINED))
+def loads_with_transformers(folder: Path) -> None:
+    model, told = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    assert not told["missing_keys"]
+    assert not told["unexpected_keys"]
+    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+
+
+def loads_with_peft(folder: Path) -> None:
+    """As a process would that never heard of onsa; what is missing would start at random."""
+    stored = load_file(folder / "adapter_model.safetensors")
+    loaded = AutoPeftModelForCausalLM.from_pretrained(folder)
+    found = get_peft_model_state_dict(loaded)
+    assert found.keys() == stored.keys()
+    assert all(torch.equal(found[name], stored[name]) for name in stored)
+
+
+def test_what_may_move_has_moved_and_nothing_else(recipe: Keys, method: dict[str, Any]) -> None:
+    run = onsa.tune(**recipe(**method, **STRAINED))
+    facts = last_training(run, run.recipe.method)
     for folder in models(run).values():
-        after = Weights(folder)
-        assert all(not torch.equal(run.base[name], after[name]) for name in run.base.names)
-        assert all(torch.isfinite(after[name]).all() for name in after.names)
+        stored = load_file(next(folder.glob("*.safetensors")))
+        assert all(torch.isfinite(tensor).all() for tensor in stored.values())
+        if is_adapter(folder):
+            assert sum(tensor.numel() for tensor in stored.values()) >= facts["trained_entries"]
+            continue
+        still = [name for name in run.base.names if torch.equal(run.base[name], stored[name])]
+        entries = sum(run.base[name].numel() for name in still)
+        assert entries <= run.base.entry_count - facts["trained_entries"]
     assert all(entry["changed"] == 0 for entry in read_json(run / "report.json")["held"])
 
 
 def test_stopped_and_resumed_gives_the_bytes_of_the_undisturbed_run(
-    recipe: Keys, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Keys, method: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = onsa.tune(**recipe(method=method, **STRAINED, output=str(tmp_path / "calm")))
-    stormy = recipe(method=method, **STRAINED, output=str(tmp_path / "stormy"), save_steps=2)
+    calm = onsa.tune(**recipe(**method, **STRAINED, output=str(tmp_path / "calm")))
+    stormy = recipe(**method, **STRAINED, output=str(tmp_path / "stormy"), save_steps=2)
     step, calls = PlannedTrainer.training_step, 0
 
     def interrupted(*given: Any, **named: Any) -> Any:
@@ -97,8 +135,10 @@ def test_stopped_and_resumed_gives_the_bytes_of_the_undisturbed_run(
     assert digests(run) == digests(calm)
 
 
-def test_a_trained_share_that_is_reported_is_the_counted_one(recipe: Keys, method: str) -> None:
-    run = onsa.tune(**recipe(method=method))
+def test_a_trained_share_that_is_reported_is_the_counted_one(
+    recipe: Keys, method: dict[str, Any]
+) -> None:
+    run = onsa.tune(**recipe(**method))
     for entry in read_json(run / "report.json")["held"]:
         record = next(record for record in run.history if record.name == entry["stage"])
         assert entry["entries"] == record.facts["held"]["entries"] < run.base.entry_count

@@ -10,10 +10,11 @@ from typing import Any
 
 import torch
 
+from onsa.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
 from onsa.data.budget import tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
-from onsa.files import publish_folder
+from onsa.files import publish_folder, read_json, write_json
 from onsa.methods import all_methods, method_settings
 from onsa.models import copy_companions, load_model
 from onsa.prepare import open_run
@@ -26,7 +27,7 @@ from onsa.state import State, save_state
 from onsa.tasks import Task
 from onsa.weights import Weights, write_weights
 
-Result = Weights | dict[str, Weights]
+Result = Tuned | dict[str, Tuned]
 
 
 def tune(*, progress: Progress | None = None, **recipe: Any) -> Run:
@@ -138,14 +139,30 @@ def export(run: Run, result: Result) -> None:
     publish_folder(beside, run / "model")
 
 
-def _write_model(run: Run, weights: Weights, folder: Path) -> None:
+def _write_model(run: Run, tuned: Tuned, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
+    if isinstance(tuned, Adapter):
+        _write_adapter(run, tuned, folder)
+    else:
+        _write_weights(run, tuned, folder)
+    run.encoder.tokenizer.save_pretrained(folder)
+
+
+def _write_adapter(run: Run, adapter: Adapter, folder: Path) -> None:
+    """PEFT's two files; the base is named as the recipe names it, a folder by its whole path."""
+    config = read_json(adapter.folder / CONFIG_FILE)
+    from_hub = run.companions.parent.name == "snapshots"  # the hub's own cache
+    named = run.recipe.model if from_hub else str(run.companions.resolve())
+    write_json(folder / CONFIG_FILE, {**config, "base_model_name_or_path": named})
+    shutil.copyfile(adapter.folder / WEIGHTS_FILE, folder / WEIGHTS_FILE)
+
+
+def _write_weights(run: Run, weights: Weights, folder: Path) -> None:
     dtype = getattr(torch, run.recipe.output_dtype)
     if set(weights.names) == set(Weights(run.companions).names):
         stream_as(weights, folder, dtype)
     else:  # the architecture's files name tensors otherwise than its parameters
-        load_model(weights, dtype).save_pretrained(folder)
-    run.encoder.tokenizer.save_pretrained(folder)
+        load_model(weights, dtype, run.recipe.trust_remote_code).save_pretrained(folder)
     copy_companions(run.companions, folder)
 
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ class Method:
     function: Function
     settings: type[BaseModel]
     paper: str = ""
+    example: Mapping[str, Any] = field(default_factory=dict)  # settings, where it needs some
     epochs: Epochs = plain_epochs  # passes over the data, by settings and num_train_epochs
 
     @property
@@ -48,13 +49,18 @@ _found: dict[str, Method] = {}
 
 
 def method(
-    name: str, *, settings: type[BaseModel], paper: str = "", epochs: Epochs = plain_epochs
+    name: str,
+    *,
+    settings: type[BaseModel],
+    paper: str = "",
+    example: Mapping[str, Any] | None = None,
+    epochs: Epochs = plain_epochs,
 ) -> Callable[[Function], Function]:
-    """Make a function the method `name`."""
+    """Make a function the method `name`; `example` are settings it cannot do without."""
 
     def enter(function: Function) -> Function:
         assert name not in _found, f"two methods are named {name!r}"
-        _found[name] = Method(name, function, settings, paper, epochs)
+        _found[name] = Method(name, function, settings, paper, example or {}, epochs)
         return function
 
     return enter

@@ -1,0 +1,64 @@
+"""Some of the original weights: parts, blocks or patterns; the rest stays as it is.
+
+Biases alone are BitFit (Ben Zaken et al. 2022, arXiv:2106.10199); feed-forward or attention alone,
+see Ye et al. 2023, arXiv:2312.15681.
+"""
+
+from __future__ import annotations
+
+from pydantic import Field, model_validator
+
+from onsa.choices import Part, choose
+from onsa.errors import InputError
+from onsa.methods import method
+from onsa.recipe import Settings
+from onsa.run import Run
+from onsa.training import run_training
+from onsa.weights import Weights
+
+
+class Partial(Settings):
+    parts: list[Part] = Field(
+        [], description="of embedding, attention, mlp, norm, head, bias; none given: all"
+    )
+    patterns: list[str] = Field(
+        [], description="tensor names, with * or after 're:', beside the parts"
+    )
+    first_blocks: int | None = Field(None, ge=1, description="only in so many blocks from below")
+    last_blocks: int | None = Field(None, ge=1, description="only in so many blocks from above")
+    trained_tokens: int | None = Field(
+        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
+    )
+
+    @model_validator(mode="after")
+    def _something_is_chosen(self) -> Partial:
+        if not (self.parts or self.patterns or self.first_blocks or self.last_blocks):
+            raise InputError(
+                "partial needs parts, patterns, first_blocks or last_blocks",
+                way_out="write 'last_blocks: 4', or 'parts: [attention]', or take method 'full'",
+            )
+        return self
+
+
+@method("partial", settings=Partial, paper="arXiv:2106.10199", example={"parts": ["mlp"]})
+def partial(run: Run, settings: Partial) -> Weights:
+    """Train some parts, blocks or patterns of the weights, and hold the rest."""
+    chosen = choose(
+        run.base.float_shapes,
+        settings.parts,
+        settings.patterns,
+        settings.first_blocks,
+        settings.last_blocks,
+    )
+    trained = run_training(
+        run,
+        "partial",
+        start=run.base,
+        tasks=run.tasks,
+        hold=~chosen,
+        hold_rule="what was not chosen",
+        token_budget=settings.trained_tokens,
+    )
+    weights: Weights = trained["weights"]
+    run.stage("partial", weights)
+    return weights
