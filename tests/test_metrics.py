@@ -123,6 +123,9 @@ def test_students_interval_covers() -> None:
 
 
 def test_intervals_of_few_scores() -> None:
+    share = mean_interval([0.0] * 47 + [0.33])
+    assert share.low < 0 == share.within(0.0, 1.0).low
+    assert share.within(0.0, 1.0).high == share.high
     found = mean_interval([0.37])
     assert (found.mean, found.low, found.high) == (0.37, None, None)
     same = mean_interval([0.5, 0.5])

@@ -24,6 +24,14 @@ class Interval:
     high: float | None
     n: int
 
+    def within(self, low: float, high: float) -> Interval:
+        """The same, with bounds that a mean of such scores can have: a share is 0 to 1."""
+
+        def bounded(value: float | None) -> float | None:
+            return None if value is None else min(high, max(low, value))
+
+        return Interval(self.mean, bounded(self.low), bounded(self.high), self.n)
+
 
 def mean_interval(scores: Sequence[float]) -> Interval:
     """The mean of independent scores with a 95 % confidence interval.

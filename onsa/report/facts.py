@@ -12,7 +12,7 @@ import yaml
 
 from onsa import __version__
 from onsa.files import read_json
-from onsa.metrics.intervals import mean_interval
+from onsa.metrics.intervals import NORMAL_95, Interval, mean_interval
 from onsa.metrics.paired import compare_paired
 from onsa.resources import describe_machine, versions
 
@@ -116,7 +116,7 @@ def with_addition(
 def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[str, Any]:
     trainings = [r for r in run.history if r.path == label and "trained_tokens" in r.facts]
     own = [r for r in run.history if r.path == label and not r.name.startswith("score/")]
-    intervals = {task.name: _interval(found[task.name]) for task in run.tasks}
+    intervals = {task.name: _interval(task, found[task.name]) for task in run.tasks}
     return {
         "label": label,
         "role": role,
@@ -129,7 +129,7 @@ def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[s
     }
 
 
-def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float] | None:
+def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float | None] | None:
     """The mean over tasks with a 95 % interval, or nothing where losses and shares would mix.
 
     The tasks' examples are independent, so the variances of their means add up.
@@ -139,16 +139,21 @@ def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float]
     means = [statistics.fmean(found[task.name]["scores"]) for task in tasks]
     errors = [_standard_error(found[task.name]["scores"]) for task in tasks]
     mean = statistics.fmean(means)
-    half = 1.96 * math.hypot(*errors) / len(tasks)
-    return {"mean": mean, "low": mean - half, "high": mean + half}
+    half = NORMAL_95 * math.hypot(*errors) / len(tasks)
+    interval = Interval(mean, mean - half, mean + half, len(tasks))
+    if all(task.mode != "loss" for task in tasks):
+        interval = interval.within(0.0, 1.0)
+    return {"mean": mean, "low": interval.low, "high": interval.high}
 
 
 def _standard_error(scores: Sequence[float]) -> float:
     return statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
 
 
-def _interval(found: Mapping[str, Any], rows: int | None = None) -> dict[str, Any]:
+def _interval(task: Task, found: Mapping[str, Any], rows: int | None = None) -> dict[str, Any]:
     interval = mean_interval(found["scores"][:rows])
+    if task.mode != "loss":
+        interval = interval.within(0.0, 1.0)
     return {
         "mean": interval.mean,
         "low": interval.low,
@@ -176,7 +181,7 @@ def paths(run: Run, scores: Scores) -> list[dict[str, Any]]:
                     {
                         "label": stage["label"],
                         "scores": {
-                            task.name: _interval(stage["found"][task.name], rows)
+                            task.name: _interval(task, stage["found"][task.name], rows)
                             for task in run.tasks
                         },
                     }
