@@ -105,7 +105,7 @@ def random_entries(shapes: Shapes, count: int, seed: int) -> ParameterMask:
     return top_count(shapes, noise(seed), count)
 
 
-def noise(seed: int) -> Saliency:
+def noise(seed: int | str) -> Saliency:
     """Uniform in [0, 1), from seed, name and index alone (SplitMix64)."""
 
     def values(name: str, start: int, stop: int) -> Tensor:

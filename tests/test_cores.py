@@ -448,6 +448,22 @@ def test_other_blends_by_hand(tmp_path: Path) -> None:
     assert by_hand(tmp_path, "consensus", agreement=0.4, scale=0.5) == pytest.approx(expected)
 
 
+def test_dare_drops_its_share_and_scales_up_the_rest(tmp_path: Path) -> None:
+    base = {"a": torch.zeros(40_000)}
+    tuned = [{"a": torch.full((40_000,), value)} for value in (1.0, -10.0)]
+    settings_ = {"drop": 0.75, "scale": 0.5}
+    found = fuse_plain(tmp_path, base, tuned, blend="dare", **settings_).weights["a"]
+    # Kept entries grow by 1 / 0.25 and count half: 2 of the first, -20 of the second, or both.
+    kinds, counts = found.unique(return_counts=True)
+    assert kinds.tolist() == [-20.0, -18.0, 0.0, 2.0]
+    shares = (counts / found.numel()).tolist()
+    assert shares == pytest.approx([0.1875, 0.0625, 0.5625, 0.1875], abs=0.01)
+    again = fuse_plain(tmp_path / "again", base, tuned, blend="dare", **settings_)
+    other = fuse_plain(tmp_path / "other", base, tuned, blend="dare", seed=1, **settings_)
+    assert torch.equal(again.weights["a"], found)
+    assert not torch.equal(other.weights["a"], found)
+
+
 def test_blend_settings_that_make_no_sense(tmp_path: Path) -> None:
     for blend, settings_, message in [
         ("slerp", {"scale": 1.0}, "'slerp' has no setting 'scale'"),
@@ -456,6 +472,7 @@ def test_blend_settings_that_make_no_sense(tmp_path: Path) -> None:
         ("update_sum", {"scale": 0.0}, "scale is 0"),
         ("ties", {"density": 1.0}, "density is 1"),
         ("consensus", {"agreement": math.inf}, "agreement is inf"),
+        ("dare", {"drop": 1.0}, "drop is 1"),
         ("slerp", {"epsilon": 0.0}, "epsilon is 0"),
         ("slurp", {}, "did you mean 'slerp'"),
     ]:

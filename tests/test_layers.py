@@ -15,7 +15,7 @@ LAYERS = [
     {"commands"},
     {"methods"},
     {"prepare"},
-    {"training", "evaluation", "report", "state"},
+    {"training", "specialists", "evaluation", "report", "state"},
     {
         "isolation",
         "choices",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ from onsa.cores.rules import Rules
 from onsa.errors import InputError, did_you_mean
 from onsa.masks import Bits, ParameterMask, byte_count, unpack
 from onsa.tensor_file import scratch
-from onsa.weight_ops import in_order, pieces, require_share, top_share
+from onsa.weight_ops import in_order, noise, pieces, require_share, top_share
 from onsa.weights import Weights
 
 Floats = NDArray[np.float64]
@@ -105,13 +105,18 @@ blends: Rules[Callable[..., Blend]] = Rules("blend")
 
 def prepare(models: Models, rule: str, settings: Mapping[str, float]) -> Blend:
     """The blend `rule` for these models, with its own settings."""
+    require_known_settings(rule, settings)
+    return blends[rule](models, **settings)
+
+
+def require_known_settings(rule: str, keys: Iterable[str]) -> None:
+    """Raise InputError for a key that is no setting of the blend `rule`."""
     known = list(inspect.signature(blends[rule]).parameters)[1:]
-    for key in settings:
+    for key in keys:
         if key not in known:
             raise InputError(
                 f"the blend {rule!r} has no setting {key!r}", way_out=did_you_mean(key, known)
             )
-    return blends[rule](models, **settings)
 
 
 @blends
@@ -175,6 +180,25 @@ def ties(models: Models, *, density: float = 0.2, scale: float = 1.0) -> Blend:
         return piece.base + scale * agreed_mean
 
     return lambda name: (partial(values, [mask.bits(name) for mask in kept]), {"branch": "ties"})
+
+
+@blends
+def dare(models: Models, *, drop: float = 0.9, scale: float = 0.5, seed: int = 0) -> Blend:
+    """The sum of updates of which random entries are kept and scaled up (DARE, arXiv:2311.03099).
+
+    Each task's update loses the share `drop` of its entries, drawn for each task apart; the others
+    grow by 1 / (1 - drop), so that the expected sum is that of `update_sum`.
+    """
+    require_share(drop, "drop")
+    _require_positive("scale", scale)
+    draws = [noise(f"dare/{seed}/{number}") for number in range(len(models.tuned))]
+
+    def values(piece: Piece) -> Tensor:
+        drawn = torch.stack([draw(piece.name, piece.start, piece.stop) for draw in draws])
+        kept = torch.where(drawn >= drop, piece.updates, 0).sum(0)
+        return piece.base + scale / (1 - drop) * kept
+
+    return lambda name: (values, {"branch": "dare"})
 
 
 @blends
