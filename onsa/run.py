@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -76,6 +76,7 @@ class Stage:
     path: str
     label: str
     weights: Tuned
+    tasks: Sequence[Task] | None = None  # asked in another way than the run's own
 
 
 class Run:
@@ -116,9 +117,9 @@ class Run:
     def __fspath__(self) -> str:
         return str(self.folder)
 
-    def stage(self, label: str, weights: Tuned) -> None:
-        """Mark weights on the way, to be scored on all tasks."""
-        self.stages.append(Stage(self.path, label, weights))
+    def stage(self, label: str, weights: Tuned, tasks: Sequence[Task] | None = None) -> None:
+        """Mark weights on the way, to be scored on all tasks, or on these that stand for them."""
+        self.stages.append(Stage(self.path, label, weights, tasks))
 
     def find(self, **sections: Any) -> None:
         """Keep findings of the method for the report, by the names of its sections."""

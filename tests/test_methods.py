@@ -47,6 +47,10 @@ def digests(run: Run) -> dict[str, bytes]:
     }
 
 
+def trains(method: dict[str, Any]) -> bool:
+    return all_methods()[method["method"]].trains
+
+
 def last_training(run: Run, path: str) -> dict[str, Any]:
     facts = [r.facts for r in run.history if r.path == path and "trained_entries" in r.facts]
     return facts[-1]
@@ -69,7 +73,7 @@ def test_the_loss_falls_and_the_result_loads(recipe: Keys, method: dict[str, Any
         for task, points in curve["points"].items():
             first.setdefault(task, points[0][1])
             last[task] = points[-1][1]
-    assert set(first) == {"echo", "upper", "after"}
+    assert set(first) == ({"echo", "upper", "after"} if trains(method) else set())
     assert all(last[task] < first[task] for task in first)
     for folder in models(run).values():
         if is_adapter(folder):
@@ -96,7 +100,7 @@ def loads_with_peft(folder: Path) -> None:
 
 def test_what_may_move_has_moved_and_nothing_else(recipe: Keys, method: dict[str, Any]) -> None:
     run = onsa.tune(**recipe(**method, **STRAINED))
-    facts = last_training(run, run.recipe.method)
+    facts = last_training(run, run.recipe.method) if trains(method) else {"trained_entries": 0}
     for folder in models(run).values():
         stored = load_file(next(folder.glob("*.safetensors")))
         assert all(torch.isfinite(tensor).all() for tensor in stored.values())
@@ -106,6 +110,7 @@ def test_what_may_move_has_moved_and_nothing_else(recipe: Keys, method: dict[str
         still = [name for name in run.base.names if torch.equal(run.base[name], stored[name])]
         entries = sum(run.base[name].numel() for name in still)
         assert entries <= run.base.entry_count - facts["trained_entries"]
+        assert entries == run.base.entry_count or trains(method)
     assert all(entry["changed"] == 0 for entry in read_json(run / "report.json")["held"])
 
 
@@ -131,7 +136,7 @@ def test_stopped_and_resumed_gives_the_bytes_of_the_undisturbed_run(
             break
         except KeyboardInterrupt:
             stops += 1
-    assert stops == 3
+    assert stops == (3 if trains(method) else 0)
     assert digests(run) == digests(calm)
 
 

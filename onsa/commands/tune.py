@@ -122,7 +122,8 @@ def score_stages(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
 
 def _score(run: Run, stage: Stage, rows: int | None) -> dict[str, Any]:
     name = f"score/{stage.path}/{_plain(stage.label)}"
-    return run_scoring(run, name, weights=stage.weights, tasks=run.tasks, rows=rows)
+    tasks = stage.tasks or run.tasks
+    return run_scoring(run, name, weights=stage.weights, tasks=tasks, rows=rows)
 
 
 def _plain(label: str) -> str:

@@ -38,6 +38,11 @@ class Method:
     epochs: Epochs = plain_epochs  # passes over the data, by settings and num_train_epochs
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains anything at all."""
+        return self.epochs(self.settings(**self.example), 1.0) > 0
+
+    @property
     def summary(self) -> str:
         return (self.function.__doc__ or "").strip().splitlines()[0]
 

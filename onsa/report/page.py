@@ -39,6 +39,7 @@ SECTIONS: tuple[tuple[str, str, Callable[[Facts], Any]], ...] = (
     ("held", "What was held, and the proof", training.held),
     ("cost", "Cost", results.cost),
     ("tasks", "Tasks and their data", provenance.tasks),
+    ("prompts", "How it was asked", provenance.prompts),
     ("provenance", "Where it comes from", provenance.provenance),
 )
 

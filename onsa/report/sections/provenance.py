@@ -12,6 +12,15 @@ def tasks(facts: Facts) -> list[Facts] | None:
     return facts.get("tasks") or None
 
 
+def prompts(facts: Facts) -> list[dict[str, Any]] | None:
+    """Where a way of asking was compared: the first row of each task as it was asked."""
+    return [
+        {"label": label, "task": task, "messages": messages}
+        for label, tasks in (facts.get("prompts") or {}).items()
+        for task, messages in tasks.items()
+    ] or None
+
+
 def provenance(facts: Facts) -> dict[str, Any] | None:
     method = facts.get("method") or {}
     steps = facts.get("steps") or []

@@ -1,0 +1,48 @@
+"""No training: the base model, asked in a better way; the honest baseline of every comparison.
+
+Examples in the prompt: Brown et al. 2020, arXiv:2005.14165; nearest ones: Liu et al. 2022,
+arXiv:2101.06804.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from onsa.base_model import position_count
+from onsa.data.prompting import Pick, prompted
+from onsa.errors import InputError
+from onsa.methods import method
+from onsa.prepare import check_rows
+from onsa.recipe import Settings
+from onsa.run import Run
+from onsa.weights import Weights
+
+
+class PromptOnly(Settings):
+    system: str = Field("", description="a role, said before the rows' own system messages")
+    instruction: str = Field("", description="what to do, said before each question")
+    shots: int = Field(0, ge=0, le=100, description="examples from the training rows")
+    pick: Pick = Field("random", description="the examples: random, balanced by reply, or nearest")
+
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> PromptOnly:
+        if self.differs("pick") and not self.shots:
+            raise InputError("pick has no effect without shots", way_out="write 'shots: 4'")
+        return self
+
+
+def no_epochs(settings: Any, num_train_epochs: float) -> float:
+    return 0.0
+
+
+@method("prompt_only", settings=PromptOnly, paper="arXiv:2005.14165", epochs=no_epochs)
+def prompt_only(run: Run, settings: PromptOnly) -> Weights:
+    """Train nothing: a role, an instruction, examples before each question, or none of them."""
+    tasks = [prompted(task, **settings.model_dump(), seed=run.recipe.seed) for task in run.tasks]
+    check_rows(tasks, run.encoder, position_count(run.companions, run.recipe.trust_remote_code))
+    first = {task.name: list(task.evaluation[0].prompt) for task in tasks}
+    run.find(prompts={**run.findings.get("prompts", {}), run.path: first})
+    run.stage("prompted", run.base, tasks)
+    return run.base
