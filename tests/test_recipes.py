@@ -21,7 +21,9 @@ from onsa.tasks import find_kind
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
-TUNE = ("first", "cpi_ft", "sequence", "specialists", "five_tasks")
+TUNE = (
+    "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
+)  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
 LONGEST = 3000  # tokens; the tiny model's are bytes
@@ -112,12 +114,19 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("cpi_ft", ["base", "full", "cpi_ft"]),
         ("sequence", ["base", "full", "sequence", "random_groups", "by_hand", "cpi_ft"]),
         ("specialists", ["base", "full", "single"]),
+        ("prompt_only", ["base", "zero_shot", "random_examples", "prompt_only"]),
+        ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
     ],
 )
 def test_a_recipe_runs(
     name: str, results: list[str], tiny_model: TinyModel, tmp_path: Path
 ) -> None:
     assert labels(tune_small(name, tiny_model(), tmp_path).folder) == results
+
+
+def test_partial_runs(tiny_model: TinyModel, tmp_path: Path) -> None:
+    run = tune_small("partial", tiny_model(), tmp_path, "last_blocks=1")
+    assert labels(run.folder) == ["base", "full", "feed_forward", "attention", "partial"]
 
 
 def long_model(model: Path, folder: Path) -> Path:
