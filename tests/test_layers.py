@@ -15,7 +15,7 @@ LAYERS = [
     {"commands"},
     {"methods"},
     {"prepare"},
-    {"training", "evaluation", "report", "state"},
+    {"training", "steering", "evaluation", "report", "state"},
     {
         "isolation",
         "choices",
