@@ -19,6 +19,7 @@ LAYERS = [
     {
         "isolation",
         "choices",
+        "fisher",
         "cores",
         "losses",
         "base_model",
