@@ -18,6 +18,7 @@ LAYERS = [
     {"training", "steering", "evaluation", "report", "state"},
     {
         "isolation",
+        "angles",
         "choices",
         "fisher",
         "cores",
