@@ -21,6 +21,7 @@ LAYERS = [
         "angles",
         "choices",
         "fisher",
+        "flops",
         "cores",
         "losses",
         "base_model",
