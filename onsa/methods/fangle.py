@@ -117,7 +117,9 @@ def _layers(angles: Mapping[str, Any], settings: Fangle) -> dict[Layer, float]:
 
 def choose_layers(layers: Mapping[Layer, float], settings: Fangle) -> list[Layer]:
     """The share of the layers with the largest or smallest angles, at least one of each kind."""
-    kinds = sorted({role for _, role in layers}) if settings.per_role else [None]
+    kinds: list[str | None] = [None]
+    if settings.per_role:
+        kinds = [*sorted({role for _, role in layers})]
     chosen: list[Layer] = []
     for kind in kinds:
         among = [layer for layer in layers if kind in (None, layer[1])]
