@@ -250,6 +250,12 @@ class PlannedTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
+    def batch_at(self, number: int) -> dict[str, torch.Tensor]:
+        """A batch of the plan, where the model is."""
+        rows = [self.train_dataset[index] for index in _order_of(self.plan)[number]]
+        batch = _Collator(self.processing_class.pad_token_id, list(self.corpus))(rows)
+        return {key: each.to(self.args.device) for key, each in batch.items()}
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:

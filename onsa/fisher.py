@@ -1,0 +1,94 @@
+"""The diagonal of the Fisher information, example by example.
+
+F_i = mean over examples of (∂ log p(y|x) / ∂θ_i)²: the gradient of each example is squared by
+itself. The square of a batch's mean gradient is another quantity, and near 0 after training.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.models import device, load_model
+from onsa.weights import Weights, write_weights
+
+if TYPE_CHECKING:
+    from onsa.run import Step
+    from onsa.tasks import Task
+
+Labels = Literal["empirical", "true"]
+
+
+def measure_fisher(
+    step: Step,
+    *,
+    weights: Weights,
+    tasks: Sequence[Task],
+    encoder: Encoder,
+    names: Sequence[str],
+    labels: Labels,
+    seed: int,
+) -> Weights:
+    """The Fisher information of the tensors `names` over the training rows of `tasks`, pooled.
+
+    Float32, under the tensors' own names: as much memory as they take, beside the model.
+    """
+    model = load_model(weights).to(device())
+    rows = [encoder.encode(row) for task in tasks for row in task.train]
+    # In an order of its own: what is stopped early, or watched, has seen every task.
+    random.Random(seed).shuffle(rows)
+    with step.progress.track(step.name, len(rows), "examples") as advance:
+        found = fisher_diagonal(model, rows, names, labels, seed, advance)
+    step.note(examples=len(rows), fisher_labels=labels)
+    layout = {name: (each.dtype, tuple(each.shape)) for name, each in found.items()}
+    return write_weights(step.folder / "fisher", layout, found.__getitem__)
+
+
+def fisher_diagonal(
+    model: Any,
+    rows: Iterable[Encoded],
+    names: Collection[str],
+    labels: Labels = "empirical",
+    seed: int = 0,
+    advance: Any = lambda n: None,
+) -> dict[str, Tensor]:
+    """F of the parameters `names`, each in its shape, float32; without dropout.
+
+    `empirical`: y are the rows' own reply tokens. `true`: each of them is drawn from the model,
+    given the row's own tokens before it.
+    """
+    model.eval()
+    wanted = {}
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in names)
+        if name in names:
+            wanted[name] = parameter
+    sums = {name: torch.zeros_like(each, dtype=torch.float32) for name, each in wanted.items()}
+    draw = torch.Generator(device=model.device).manual_seed(seed)
+    count = 0
+    for row in rows:
+        likelihood = log_likelihood(model, row, labels, draw)
+        gradients = torch.autograd.grad(likelihood, list(wanted.values()))
+        for name, gradient in zip(wanted, gradients, strict=True):
+            sums[name] += gradient.float().square_()
+        count += 1
+        advance(1)
+    return {name: (total / max(count, 1)).cpu() for name, total in sums.items()}
+
+
+def log_likelihood(model: Any, row: Encoded, labels: Labels, draw: torch.Generator) -> Tensor:
+    """log p of an example's reply tokens, summed; of tokens drawn in their places for `true`."""
+    ids = torch.tensor([row.ids], device=model.device)
+    targets = torch.tensor(row.labels[1:], device=model.device)
+    places = (targets != UNTRAINED).nonzero().squeeze(1)
+    logits = model(input_ids=ids, use_cache=False).logits[0, places].float()
+    chances = logits.log_softmax(dim=-1)
+    chosen = targets[places]
+    if labels == "true":
+        chosen = torch.multinomial(chances.detach().exp(), 1, generator=draw).squeeze(1)
+    return chances[torch.arange(len(places), device=model.device), chosen].sum()
