@@ -283,14 +283,14 @@ class PlannedTrainer(Trainer):
 
     def _broken(self, what: str) -> InputError:
         """Keep the weights, which the broken batch has not reached, and say where it broke."""
-        save_trained(self.model, self.last_good, self.start)
+        saved = save_trained(self.model, self.last_good, self.start)
         at = self.state.global_step * self.args.gradient_accumulation_steps
         batch = self.plan[min(at, len(self.plan) - 1)]
         tasks = ", ".join(sorted({task for task, _ in batch}))
         return InputError(
             f"{what} at optimizer step {self.state.global_step + 1} (batch of {tasks})",
             where=self.step_name,
-            way_out=f"lower learning_rate or mend the data; last good state: {self.last_good}",
+            way_out=f"lower learning_rate or mend the data; last good state: {saved.folder}",
         )
 
 

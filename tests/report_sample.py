@@ -233,6 +233,7 @@ def relations() -> dict[str, Any]:
     return {
         "overlap": {"tasks": names, "jaccard": overlap, "chance": 0.005, "threshold": 0.1},
         "transfer": {"tasks": names, "matrix": transfer, "loss": loss, "base_loss": base},
+        "prompts": {"prompt_only": {"sums": [{"role": "user", "content": "<b>2 + 2</b>?"}]}},
         "groups": groups,
         "order": {"rule": "random", "sequence": groups, "why": "drawn with seed 17"},
     }
