@@ -15,10 +15,11 @@ LAYERS = [
     {"commands"},
     {"methods"},
     {"prepare"},
-    {"training", "evaluation", "report", "state"},
+    {"training", "adapter_training", "evaluation", "report", "state"},
     {
         "isolation",
         "choices",
+        "targets",
         "cores",
         "losses",
         "base_model",

@@ -21,7 +21,7 @@ from onsa.tasks import find_kind
 
 RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
-TUNE = ("first", "cpi_ft", "sequence", "specialists", "five_tasks")
+TUNE = ("first", "cpi_ft", "sequence", "specialists", "five_tasks", "lora")
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
 LONGEST = 3000  # tokens; the tiny model's are bytes
@@ -112,6 +112,7 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("cpi_ft", ["base", "full", "cpi_ft"]),
         ("sequence", ["base", "full", "sequence", "random_groups", "by_hand", "cpi_ft"]),
         ("specialists", ["base", "full", "single"]),
+        ("lora", ["base", "full", "lora"]),
     ],
 )
 def test_a_recipe_runs(
