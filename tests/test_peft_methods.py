@@ -153,7 +153,8 @@ def test_the_losses_are_those_of_peft_and_the_plain_trainer(
     recipe: Keys, tokenizer: Any, tmp_path: Path
 ) -> None:
     given = recipe(method="lora", seed=3, warmup_ratio=0.0)
-    run = onsa.tune(**{**given, "tasks": given["tasks"][:1]})
+    # Whole batches only: the plain Trainer cuts the rows into eights one after another.
+    run = onsa.tune(**{**given, "tasks": [{**given["tasks"][0], "train_rows": 48}]})
     model = load(run.base.folder)
     torch.manual_seed(3)
     config = LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"])
