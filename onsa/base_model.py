@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from onsa.adapter import CONFIG_FILE, Adapter, Tuned
 from onsa.errors import InputError
+from onsa.files import read_json
 from onsa.models import load_checked, read_config
 from onsa.weights import Weights
 
@@ -60,6 +62,51 @@ def _from_hub(name: str) -> Path:
             where=name,
             way_out="check the name and the network, or give a local folder",
         ) from None
+
+
+def find_tuned(run: Path, command: str) -> Path:
+    """The folder of a run's model or adapter, or the folder itself where it holds one.
+
+    `command` is the one that wants it, for the message.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    folder = run if _holds_one(run) else run / "model"
+    if _holds_one(folder):
+        return folder
+    several = sorted(path for path in folder.glob("*/") if _holds_one(path))
+    if several:
+        raise InputError(
+            f"holds several models ({', '.join(path.name for path in several)})",
+            where=folder,
+            way_out=f"name one of them: {command} {several[0]}",
+        )
+    raise InputError(
+        "holds no finished model", where=folder, way_out="finish the run with 'onsa tune'"
+    )
+
+
+def _holds_one(folder: Path) -> bool:
+    return (folder / "config.json").is_file() or (folder / CONFIG_FILE).is_file()
+
+
+def open_tuned(folder: Path) -> Tuned:
+    """The weights of a folder, or the adapter in it over the base that its config names.
+
+    Raises:
+        InputError: the adapter's base is not there.
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        return Weights(folder)
+    named = read_json(folder / CONFIG_FILE).get("base_model_name_or_path")
+    if not isinstance(named, str) or not named:
+        raise InputError(
+            "does not name its base model",
+            where=folder / CONFIG_FILE,
+            way_out="write its folder or hub name after 'base_model_name_or_path'",
+        )
+    return Adapter(folder, Weights(find_model(named, folder)))
 
 
 def check_model(source: Weights, remote_code: bool = False) -> list[str]:

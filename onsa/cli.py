@@ -208,6 +208,22 @@ def chat(
 
 
 @app.command()
+def merge(
+    run: RunFolder,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder to write; else RUN/merged.", metavar="FOLDER")
+    ] = None,
+) -> None:
+    """Fold a run's adapter into its base: a plain Hugging Face folder.
+
+    Example: `onsa merge runs/lora`
+    """
+    from onsa.commands.merge import merge_adapter
+
+    print(merge_adapter(run, output))
+
+
+@app.command()
 def demo(
     output: Annotated[Path, typer.Option(help="Folder of the run.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything.")] = 0,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,10 +119,11 @@ def load_model(tuned: Tuned, dtype: torch.dtype = torch.float32, remote_code: bo
 
 
 def _load_adapter(adapter: Adapter, model: Any) -> Any:
+    library = peft()
     try:
-        return peft().PeftModel.from_pretrained(model, adapter.folder)
-    except InputError:
-        raise
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what PEFT says to its own developers
+            return library.PeftModel.from_pretrained(model, adapter.folder)
     except Exception as fault:
         raise InputError(
             f"the adapter cannot be loaded ({shortened(fault)})",

@@ -158,7 +158,8 @@ def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") ->
     method = raw.get("method", Recipe.model_fields["method"].default)
     _known_method(method, methods, f"{where}: method")
     own = set(methods[method].model_fields)
-    _require_useful(raw, RUN_KEYS | TRAINING_KEYS | own, method, methods, where)
+    useful = RUN_KEYS | TRAINING_KEYS - _without_effect(methods[method]) | own
+    _require_useful(raw, useful, method, methods, where)
     fields = {key: raw[key] for key in raw if key in RUN_KEYS}
     training = {key: raw[key] for key in raw if key in TRAINING_KEYS}
     fields["settings"] = {key: raw[key] for key in raw if key in own}
@@ -242,6 +243,11 @@ def _inside(at: Any, word: str, path: str, override: str) -> Any:
     raise InputError(f"there is no {path!r} in the recipe", where=override, way_out="check the key")
 
 
+def _without_effect(settings: type[BaseModel]) -> frozenset[str]:
+    """The training keys that a method has no use for, by its settings class."""
+    return getattr(settings, "no_effect", frozenset())
+
+
 def _known_method(name: Any, methods: MethodSettings, where: str) -> None:
     if not isinstance(name, str) or name not in methods:
         raise InputError(
@@ -257,6 +263,12 @@ def _require_useful(
         if key in useful:
             continue
         owners = sorted(name for name, settings in methods.items() if key in settings.model_fields)
+        if key in _without_effect(methods[method]):
+            raise InputError(
+                f"the key {key!r} has no effect with method {method!r}",
+                where=where,
+                way_out="remove it, or choose a method that trains weights of the model itself",
+            )
         if owners:
             raise InputError(
                 f"the key {key!r} has no effect with method {method!r}",

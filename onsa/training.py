@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
 from transformers import (
     PrinterCallback,
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from onsa.run import Run, Step
     from onsa.tasks import Task
 
+TRAINED_FILE = "trained.safetensors"  # of a model of PEFT, in a checkpoint
 CHECKPOINT_MARK = "onsa.json"  # written last: a checkpoint without it was cut off
 CURVE_POINTS = 100
 
@@ -91,6 +92,7 @@ def train(
     part_of_schedule: tuple[float, float] = (0.0, 1.0),
     hold_rule: str = "earlier cores",
     reshape: Callable[[Any], Any] | None = None,
+    hold_added: Callable[[Any], ParameterMask | None] | None = None,
     steer: Callable[[PlannedTrainer], TrainerCallback] | None = None,
     rate_of: RateOf | None = None,
 ) -> dict[str, Any]:
@@ -103,6 +105,7 @@ def train(
             to 1; several trainings that share one do not warm up anew.
         hold_rule: what `hold` is, in words, for the report.
         reshape: makes of the loaded model the one that is trained, such as one with an adapter.
+        hold_added: what of the reshaped model is held still; `hold` is of `start`.
         steer: makes a callback that changes what trains as the training goes on.
         rate_of: each parameter's learning rate, in place of the training's `layer_decay` and
             `learning_rates`.
@@ -120,9 +123,10 @@ def train(
     if reshape is not None:
         torch.manual_seed(seed)  # what it adds may start at random
         model = reshape(model)
+    held_still = hold if hold_added is None else hold_added(model)
     if training.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    with held(model, hold) as hold_now, PeakMemory() as memory:
+    with held(model, held_still) as hold_now, PeakMemory() as memory:
         rates_of = rate_of or rates(start.float_shapes, training)
         trainer = _make_trainer(
             step, model, plan, corpus, training, seed, hold_now, start, rates_of
@@ -256,6 +260,16 @@ class PlannedTrainer(Trainer):
         batch = _Collator(self.processing_class.pad_token_id, list(self.corpus))(rows)
         return {key: each.to(self.args.device) for key, each in batch.items()}
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """All that trains, for a model of PEFT: its own files leave out reparametrisations."""
+        if not hasattr(self.model, "peft_config"):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        kept = load_file(Path(resume_from_checkpoint) / TRAINED_FILE)
+        with torch.no_grad():
+            for name, parameter in trained_parameters(self.model).items():
+                parameter.copy_(kept[name])
+
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
@@ -292,6 +306,10 @@ class PlannedTrainer(Trainer):
             where=self.step_name,
             way_out=f"lower learning_rate or mend the data; last good state: {saved.folder}",
         )
+
+
+def trained_parameters(model: Any) -> dict[str, torch.Tensor]:
+    return {name: each for name, each in model.named_parameters() if each.requires_grad}
 
 
 def split_by_rate(
@@ -384,6 +402,11 @@ class _Callback(TrainerCallback):
         assert self.trainer is not None
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         kept = {"curve": self.trainer.curve, "seen_tokens": self.trainer.seen_tokens}
+        if hasattr(self.trainer.model, "peft_config"):
+            trained = trained_parameters(self.trainer.model)
+            save_file(
+                {name: each.contiguous() for name, each in trained.items()}, folder / TRAINED_FILE
+            )
         write_json(folder / CHECKPOINT_MARK, kept)
 
 

@@ -6,12 +6,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from onsa.base_model import find_tuned, open_tuned
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
-from onsa.errors import InputError
 from onsa.evaluation import Scorer
 from onsa.models import compute_dtype, device, load_model, load_tokenizer
-from onsa.weights import Weights
 
 
 def converse(run: Path, system: str, max_new_tokens: int) -> None:
@@ -27,19 +26,8 @@ def converse(run: Path, system: str, max_new_tokens: int) -> None:
 
 def load_scorer(run: Path) -> Scorer:
     """The run's tuned model, or the model in the folder itself, ready to reply."""
-    folder = run if (run / "config.json").is_file() else run / "model"
-    if not (folder / "config.json").is_file():
-        several = sorted(path.parent for path in folder.glob("*/config.json"))
-        if several:
-            raise InputError(
-                f"holds several models ({', '.join(path.name for path in several)})",
-                where=folder,
-                way_out=f"name one of them: onsa chat {several[0]}",
-            )
-        raise InputError(
-            "holds no finished model", where=folder, way_out="finish the run with 'onsa tune'"
-        )
-    model = load_model(Weights(folder), compute_dtype("auto")).to(device()).eval()
+    folder = find_tuned(run, "onsa chat")
+    model = load_model(open_tuned(folder), compute_dtype("auto")).to(device()).eval()
     return Scorer(model, Encoder(load_tokenizer(folder), max_length=2**20), batch_size=1)
 
 

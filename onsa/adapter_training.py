@@ -1,0 +1,101 @@
+"""Training an adapter of PEFT over a base that stays as it is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from pydantic import Field
+from transformers.pytorch_utils import Conv1D
+
+from onsa.adapter import Adapter
+from onsa.choices import RateOf
+from onsa.errors import InputError
+from onsa.models import peft, shortened
+from onsa.recipe import Settings
+from onsa.run import Run, Step
+from onsa.targets import module_paths
+from onsa.training import run_training, train
+
+
+class AdapterSettings(Settings):
+    """What every adapter can be told; the other settings are PEFT's, under its names."""
+
+    no_effect: ClassVar[frozenset[str]] = frozenset({"layer_decay", "learning_rates"})
+
+    trained_tokens: int | None = Field(
+        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
+    )
+
+
+def run_adapter(
+    run: Run,
+    name: str,
+    function: Callable[..., dict[str, Any]],
+    settings: AdapterSettings,
+    **changes: Any,
+) -> Adapter:
+    """An adapter trained on all tasks by `function`, as the step `name` and its stage."""
+    trained = run_training(
+        run,
+        name,
+        start=run.base,
+        tasks=run.tasks,
+        function=function,
+        settings=settings,
+        token_budget=settings.trained_tokens,
+        **changes,
+    )
+    adapter: Adapter = trained["weights"]
+    run.stage(name, adapter)
+    return adapter
+
+
+def train_adapter(
+    step: Step,
+    *,
+    add: Callable[[Any], Any],
+    rate_of: RateOf | None = None,
+    **inputs: Any,
+) -> dict[str, Any]:
+    """`onsa.training.train` on what `add` makes of the model, all of it at one learning rate."""
+    trained = train(step, reshape=add, rate_of=rate_of or _same_rate, **inputs)
+    step.note(adapter_bytes=trained["weights"].stored_bytes)
+    return trained
+
+
+def _same_rate(name: str, rate: float) -> float:
+    return rate
+
+
+def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
+    """The model with a new adapter of PEFT's type `kind`, configured by `keys`.
+
+    Raises:
+        InputError: PEFT refuses the keys for this model.
+    """
+    library = peft()
+    config_class = library.mapping.PEFT_TYPE_TO_CONFIG_MAPPING[kind.upper()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice about keys that are set on purpose
+        try:
+            config = config_class(task_type="CAUSAL_LM", **keys)
+            if hasattr(config, "fan_in_fan_out"):
+                config.fan_in_fan_out = sits_on_conv1d(model, keys.get("target_modules"))
+            return library.get_peft_model(model, config)
+        except (ValueError, TypeError, NotImplementedError) as fault:
+            raise InputError(
+                f"cannot be put on this {model.config.model_type} ({shortened(fault)})",
+                where=kind,
+                way_out="change the settings that it names, or choose another method",
+            ) from None
+
+
+def sits_on_conv1d(model: Any, modules: list[str] | str | None) -> bool:
+    """Whether the modules store their matrices as inputs x outputs, as GPT-2 does."""
+    if isinstance(modules, list):
+        return any(
+            isinstance(model.get_submodule(path), Conv1D) for path in module_paths(model, modules)
+        )
+    return any(isinstance(module, Conv1D) for module in model.modules())
