@@ -20,8 +20,8 @@ from onsa.run import Run
 from onsa.training import PlannedTrainer
 
 Keys = Callable[..., dict[str, Any]]
-# A random model's norms alone learn next to nothing at the rate that suits its matrices.
-RATES = {"layernorm": 0.1}
+# What moves little of a random model learns next to nothing at the rate that suits its matrices.
+RATES = {"layernorm": 0.1, "ia3": 0.3, "vera": 0.1, "fourierft": 0.3}
 STRAINED = {"weight_decay": 0.1, "max_grad_norm": 0.5, "gradient_accumulation_steps": 2}
 
 # They go the same way through onsa as ia3, which stands for them where only onsa's own part is
