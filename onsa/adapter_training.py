@@ -6,27 +6,22 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from pydantic import Field
 from transformers.pytorch_utils import Conv1D
 
 from onsa.adapter import Adapter
 from onsa.choices import RateOf
 from onsa.errors import InputError
 from onsa.models import peft, shortened
-from onsa.recipe import Settings
 from onsa.run import Run, Step
+from onsa.settings import Budgeted
 from onsa.targets import module_paths
-from onsa.training import run_training, train
+from onsa.training import train, train_mixed
 
 
-class AdapterSettings(Settings):
+class AdapterSettings(Budgeted):
     """What every adapter can be told; the other settings are PEFT's, under its names."""
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"layer_decay", "learning_rates"})
-
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
-    )
 
 
 def run_adapter(
@@ -37,18 +32,9 @@ def run_adapter(
     **changes: Any,
 ) -> Adapter:
     """An adapter trained on all tasks by `function`, as the step `name` and its stage."""
-    trained = run_training(
-        run,
-        name,
-        start=run.base,
-        tasks=run.tasks,
-        function=function,
-        settings=settings,
-        token_budget=settings.trained_tokens,
-        **changes,
+    adapter: Adapter = train_mixed(
+        run, name, name, settings.trained_tokens, function=function, settings=settings, **changes
     )
-    adapter: Adapter = trained["weights"]
-    run.stage(name, adapter)
     return adapter
 
 

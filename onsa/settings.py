@@ -42,6 +42,14 @@ class Settings(BaseModel):
         return bool(getattr(self, key) != default)
 
 
+class Budgeted(Settings):
+    """Settings of a way of tuning whose length can be given in trained tokens."""
+
+    trained_tokens: int | None = Field(
+        None, ge=1, description="reply tokens of all its trainings, instead of num_train_epochs"
+    )
+
+
 def validated(
     model: type[Model], values: Any, where: object, tasks: Sequence[str] | None = None
 ) -> Model:

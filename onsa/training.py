@@ -78,6 +78,15 @@ def run_training(
     return result
 
 
+def train_mixed(run: Run, name: str, stage: str, trained_tokens: int | None, **changes: Any) -> Any:
+    """The run's base trained on all its tasks at once, as the step `name` and the stage `stage`."""
+    trained = run_training(
+        run, name, start=run.base, tasks=run.tasks, token_budget=trained_tokens, **changes
+    )
+    run.stage(stage, trained["weights"])
+    return trained["weights"]
+
+
 def train(
     step: Step,
     *,

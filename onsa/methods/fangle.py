@@ -18,17 +18,16 @@ from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.models import place_of
-from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.settings import Share
-from onsa.training import run_training
+from onsa.settings import Budgeted, Share
+from onsa.training import run_training, train_mixed
 from onsa.weights import Weights
 
 Role = Literal["attention", "mlp"]
 Layer = tuple[str, str]  # block, role
 
 
-class Fangle(Settings):
+class Fangle(Budgeted):
     direction: Literal["largest", "smallest"] = Field(
         "largest", description="which angles are trained"
     )
@@ -37,9 +36,6 @@ class Fangle(Settings):
     per_role: bool = Field(True, description="the share of attention and of mlp, each for itself")
     probe_share: float = Field(
         1.0, gt=0, le=1, description="share of each task's rows that the full fine-tune sees"
-    )
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens of probe and training, instead of num_train_epochs"
     )
 
     @model_validator(mode="after")
@@ -73,18 +69,8 @@ def fangle(run: Run, settings: Fangle) -> Weights:
     chosen = choose_layers(_layers(angles, settings), settings)
     _tell(run, angles, chosen, settings)
     hold = ~ParameterMask.of_names(run.base.float_shapes, _tensors(run.base, chosen))
-    trained = run_training(
-        run,
-        "fangle",
-        start=run.base,
-        tasks=run.tasks,
-        hold=hold,
-        hold_rule="layers not chosen by their angle",
-        token_budget=budget,
-    )
-    weights: Weights = trained["weights"]
-    run.stage("chosen layers", weights)
-    return weights
+    rule = "layers not chosen by their angle"
+    return train_mixed(run, "fangle", "chosen layers", budget, hold=hold, hold_rule=rule)
 
 
 def _budgets(settings: Fangle) -> tuple[int | None, int | None]:

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from onsa.methods import method
-from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.training import run_training
+from onsa.settings import Budgeted
+from onsa.training import train_mixed
 from onsa.weights import Weights
 
 
-class Full(Settings):
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
-    )
+class Full(Budgeted):
+    """Nothing but its length."""
 
 
 @method("full", settings=Full)
 def full(run: Run, settings: Full) -> Weights:
     """Train all weights on all tasks, mixed anew in every epoch."""
-    trained = run_training(
-        run,
-        "full",
-        start=run.base,
-        tasks=run.tasks,
-        token_budget=settings.trained_tokens,
-    )
-    weights: Weights = trained["weights"]
-    run.stage("mixed", weights)
-    return weights
+    return train_mixed(run, "full", "mixed", settings.trained_tokens)

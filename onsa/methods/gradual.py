@@ -14,19 +14,16 @@ from pydantic import Field
 from onsa.choices import block_count, depth_of
 from onsa.methods import method
 from onsa.models import place_of
-from onsa.recipe import Settings
 from onsa.run import Run, Step
+from onsa.settings import Budgeted
 from onsa.steering import TrainOnly
-from onsa.training import PlannedTrainer, run_training, train
+from onsa.training import PlannedTrainer, train, train_mixed
 from onsa.weights import Weights
 
 
-class Gradual(Settings):
+class Gradual(Budgeted):
     unfrozen_after: float = Field(
         0.5, gt=0, lt=1, description="share of the training after which everything trains"
-    )
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
     )
 
 
@@ -35,18 +32,14 @@ def gradual(run: Run, settings: Gradual) -> Weights:
     """Train the last block, norm and head first, then one block more at a time, downwards."""
     if all(place_of(name).role != "head" for name in run.base.float_shapes):
         run.warn("the head is the embedding, tied: both are unfrozen last")
-    trained = run_training(
+    return train_mixed(
         run,
         "gradual",
+        "gradual",
+        settings.trained_tokens,
         function=train_gradually,
-        start=run.base,
-        tasks=run.tasks,
         unfrozen_after=settings.unfrozen_after,
-        token_budget=settings.trained_tokens,
     )
-    weights: Weights = trained["weights"]
-    run.stage("gradual", weights)
-    return weights
 
 
 def train_gradually(

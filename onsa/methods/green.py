@@ -22,41 +22,34 @@ from onsa.files import read_json, write_json
 from onsa.flops import Cost, Work, backward_cost, best_choice, forward_cost, step_costs
 from onsa.losses import token_losses
 from onsa.methods import method
-from onsa.recipe import Settings
 from onsa.run import Run, Step
+from onsa.settings import Budgeted
 from onsa.steering import TrainOnly, let_train
-from onsa.training import PlannedTrainer, run_training, train
+from onsa.training import PlannedTrainer, train, train_mixed
 from onsa.weights import Weights
 
 
-class Green(Settings):
+class Green(Budgeted):
     rho: float = Field(
         0.5, gt=0, le=1, description="FLOPs of a step, as a share of full training's"
     )
     choose_every: float = Field(
         1.0, gt=0, description="passes over the data after which tensors are chosen anew"
     )
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
-    )
 
 
 @method("green", settings=Green, paper="arXiv:2309.13192")
 def green(run: Run, settings: Green) -> Weights:
     """Train the tensors that matter most within a share of full training's FLOPs, chosen anew."""
-    trained = run_training(
+    return train_mixed(
         run,
         "green",
+        "green",
+        settings.trained_tokens,
         function=train_green,
-        start=run.base,
-        tasks=run.tasks,
         rho=settings.rho,
         choose_every=settings.choose_every,
-        token_budget=settings.trained_tokens,
     )
-    weights: Weights = trained["weights"]
-    run.stage("green", weights)
-    return weights
 
 
 def train_green(

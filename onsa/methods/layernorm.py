@@ -22,11 +22,10 @@ from onsa.fisher import Labels, measure_fisher
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.models import place_of
-from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.settings import Share
+from onsa.settings import Budgeted, Share
 from onsa.tensor_file import Shape
-from onsa.training import run_training
+from onsa.training import train_mixed
 from onsa.weight_ops import count_of_share, top_count
 from onsa.weights import Weights
 
@@ -40,7 +39,7 @@ BLOCK_INPUT = re.compile(r"\.(input_layernorm|ln_1|self_attn_layer_norm|attentio
 FISHER_KEYS = ("share", "level", "labels", "fisher_rows")
 
 
-class LayerNorm(Settings):
+class LayerNorm(Budgeted):
     norms: Literal["all", "output", "fisher"] = Field(
         "all", description="all, those on the blocks' outputs, or the share that matters most"
     )
@@ -50,9 +49,6 @@ class LayerNorm(Settings):
         "empirical", description="Fisher information of the rows' replies, or of drawn tokens"
     )
     fisher_rows: int = Field(256, ge=1, description="rows of each task that Fisher is measured on")
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
-    )
 
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> LayerNorm:
@@ -68,19 +64,10 @@ class LayerNorm(Settings):
 @method("layernorm", settings=LayerNorm, paper="arXiv:2403.20284")
 def layernorm(run: Run, settings: LayerNorm) -> Weights:
     """Train only the norms, or the part of them that Fisher information chooses."""
-    chosen = _chosen(run, settings)
-    trained = run_training(
-        run,
-        "layernorm",
-        start=run.base,
-        tasks=run.tasks,
-        hold=~chosen,
-        hold_rule="all but the chosen norms",
-        token_budget=settings.trained_tokens,
+    hold, rule = ~_chosen(run, settings), "all but the chosen norms"
+    return train_mixed(
+        run, "layernorm", "norms", settings.trained_tokens, hold=hold, hold_rule=rule
     )
-    weights: Weights = trained["weights"]
-    run.stage("norms", weights)
-    return weights
 
 
 def _chosen(run: Run, settings: LayerNorm) -> ParameterMask:

@@ -13,16 +13,15 @@ from pydantic import Field, model_validator
 from onsa.cores import blends
 from onsa.cores.steps import fuse_models, fusion_facts
 from onsa.methods import method
-from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.settings import known_in
+from onsa.settings import Budgeted, known_in
 from onsa.specialists import train_specialists
 from onsa.weights import Weights
 
 OF_THE_BLEND = ("epsilon", "scale", "density", "agreement", "drop")
 
 
-class Merge(Settings):
+class Merge(Budgeted):
     blend: Annotated[str, known_in(blends.blends)] = Field(
         "linear", description="how the specialists become one model"
     )
@@ -33,9 +32,6 @@ class Merge(Settings):
         None, description="of 'consensus': what an update must outweigh"
     )
     drop: float | None = Field(None, description="of 'dare': share of each update that is dropped")
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens of all specialists, instead of num_train_epochs"
-    )
 
     @property
     def blend_settings(self) -> dict[str, float]:

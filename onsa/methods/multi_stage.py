@@ -15,8 +15,8 @@ from pydantic import Field
 from onsa.cores.grouping import require_each_once
 from onsa.data.budget import divide_tokens
 from onsa.methods import method
-from onsa.recipe import Settings
 from onsa.run import Run
+from onsa.settings import Budgeted
 from onsa.training import run_training
 from onsa.weights import Weights
 
@@ -24,12 +24,9 @@ if TYPE_CHECKING:
     from onsa.tasks import Task
 
 
-class MultiStage(Settings):
+class MultiStage(Budgeted):
     stages: Literal["each"] | int | list[list[str]] = Field(
         3, description="a number of random groups, the groups by name, or 'each' task in its order"
-    )
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens of all stages together, instead of num_train_epochs"
     )
 
 

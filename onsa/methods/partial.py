@@ -11,13 +11,13 @@ from pydantic import Field, model_validator
 from onsa.choices import Part, choose
 from onsa.errors import InputError
 from onsa.methods import method
-from onsa.recipe import Settings
 from onsa.run import Run
-from onsa.training import run_training
+from onsa.settings import Budgeted
+from onsa.training import train_mixed
 from onsa.weights import Weights
 
 
-class Partial(Settings):
+class Partial(Budgeted):
     parts: list[Part] = Field(
         [], description="of embedding, attention, mlp, norm, head, bias; none given: all"
     )
@@ -26,9 +26,6 @@ class Partial(Settings):
     )
     first_blocks: int | None = Field(None, ge=1, description="only in so many blocks from below")
     last_blocks: int | None = Field(None, ge=1, description="only in so many blocks from above")
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens to train on, instead of num_train_epochs"
-    )
 
     @model_validator(mode="after")
     def _something_is_chosen(self) -> Partial:
@@ -50,15 +47,7 @@ def partial(run: Run, settings: Partial) -> Weights:
         settings.first_blocks,
         settings.last_blocks,
     )
-    trained = run_training(
-        run,
-        "partial",
-        start=run.base,
-        tasks=run.tasks,
-        hold=~chosen,
-        hold_rule="what was not chosen",
-        token_budget=settings.trained_tokens,
+    rule = "what was not chosen"
+    return train_mixed(
+        run, "partial", "partial", settings.trained_tokens, hold=~chosen, hold_rule=rule
     )
-    weights: Weights = trained["weights"]
-    run.stage("partial", weights)
-    return weights

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from onsa.methods import method
-from onsa.recipe import Settings
 from onsa.run import Run
+from onsa.settings import Budgeted
 from onsa.specialists import train_specialists
 from onsa.weights import Weights
 
 
-class Single(Settings):
-    trained_tokens: int | None = Field(
-        None, ge=1, description="reply tokens of all models together, instead of num_train_epochs"
-    )
+class Single(Budgeted):
+    """Nothing but its length."""
 
 
 @method("single", settings=Single)
