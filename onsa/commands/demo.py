@@ -54,6 +54,7 @@ def demo_recipe(model: Path, output: Path, seed: int) -> dict[str, Any]:
         "learning_rate": 3e-4,
         "num_train_epochs": 1,
         "max_length": MAX_LENGTH,
+        "per_device_eval_batch_size": EVAL_ROWS,  # each task in one batch
         "stage_rows": 24,
         "tasks": [
             _task("reverse", "word_sequence_reversal", 24, min_words=3, max_words=5),
