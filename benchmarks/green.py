@@ -18,11 +18,11 @@ import torch
 
 from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
 from benchmarks.step import Copy
-from onsa.choices import block_count, choose
-from onsa.flops import Work, best_choice, step_costs
+from onsa.choosing.choices import block_count, choose
+from onsa.choosing.flops import Work, best_choice, step_costs
 from onsa.methods.green import backward_budget
 from onsa.models import read_config
-from onsa.steering import let_train
+from onsa.training.steering import let_train
 from onsa.weights import Weights
 
 BATCH = (8, 128)

@@ -25,7 +25,7 @@ import onsa
 from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
 from onsa.models import compute_dtype
 from onsa.run import Run
-from onsa.training import make_plan
+from onsa.training.train import make_plan
 
 STEPS = 10
 TURNS = 4

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import onsa
-from onsa.choices import choose, rates
+from onsa.choosing.choices import choose, rates
 from onsa.errors import InputError
 from onsa.recipe import Training
 from onsa.weights import Weights

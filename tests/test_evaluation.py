@@ -14,7 +14,7 @@ from onsa.data.encoding import UNTRAINED, Encoder
 from onsa.data.example import Example
 from onsa.evaluation import Scorer
 from onsa.losses import token_losses
-from onsa.training import _Collator
+from onsa.training.trainer import _Collator
 
 WORDS = ["ba", "be bi bo", "bu ba be bi bo bu", "音叉", "x" * 30]
 

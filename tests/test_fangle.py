@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 import onsa
-from onsa.angles import angle_sums, gather
+from onsa.choosing.angles import angle_sums, gather
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.methods.fangle import Fangle, choose_layers

@@ -9,8 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from onsa.choosing.fisher import fisher_diagonal, log_likelihood
 from onsa.data.encoding import UNTRAINED, Encoded
-from onsa.fisher import fisher_diagonal, log_likelihood
 
 ROWS = [
     Encoded([5, 6, 7, 8, 9], [UNTRAINED, UNTRAINED, 7, 8, 9]),

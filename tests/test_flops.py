@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
-from onsa.flops import (
+from onsa.choosing.flops import (
     UNITS,
     Cost,
     Work,
@@ -23,7 +23,7 @@ from onsa.flops import (
     step_costs,
 )
 from onsa.models import place_of
-from onsa.steering import let_train
+from onsa.training.steering import let_train
 
 ROWS, LENGTH = 3, 40
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import onsa
-import onsa.training
+import onsa.training.trainer
 from onsa.methods.gradual import open_stage, stages_of
 from onsa.weights import Weights
 
@@ -42,14 +42,14 @@ def test_before_its_time_a_block_has_not_moved_by_a_bit(
         now = {name: each.detach().clone() for name, each in kw["model"].named_parameters()}
         moved.append({name for name in now if not torch.equal(now[name], start[name])})
 
-    monkeypatch.setattr(onsa.training._Callback, "on_step_end", watch)
-    begin = onsa.training._Callback.on_train_begin
+    monkeypatch.setattr(onsa.training.trainer._Callback, "on_step_end", watch)
+    begin = onsa.training.trainer._Callback.on_train_begin
 
     def remember(self: Any, args: Any, state: Any, control: Any, **kw: Any) -> None:
         start.update({n: each.detach().clone() for n, each in kw["model"].named_parameters()})
         begin(self, args, state, control, **kw)
 
-    monkeypatch.setattr(onsa.training._Callback, "on_train_begin", remember)
+    monkeypatch.setattr(onsa.training.trainer._Callback, "on_train_begin", remember)
     run = onsa.tune(**recipe(architecture, method="gradual", unfrozen_after=0.6, **STRAINED))
     opened = run.history[[r.name for r in run.history].index("gradual")].facts["unfrozen"]
     stages = stages_of(run.base.float_shapes)

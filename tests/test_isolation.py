@@ -16,7 +16,7 @@ from onsa.isolation import Hold, prove_held
 from onsa.masks import ParameterMask
 from onsa.recipe import Training
 from onsa.run import Run
-from onsa.training import train
+from onsa.training.train import train
 from onsa.weights import Weights
 
 EVERYTHING_ON = Training(
@@ -193,14 +193,14 @@ def test_parts_of_one_schedule_follow_it(
     run: Run, tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two halves of a schedule have the rates of the whole, and warm up once."""
-    import onsa.training
+    import onsa.training.trainer
 
     rates: list[float] = []
 
     def watch(self: Any, args: Any, state: Any, control: Any, **kw: Any) -> None:
         rates.append(kw["optimizer"].param_groups[0]["lr"])
 
-    monkeypatch.setattr(onsa.training._Callback, "on_optimizer_step", watch)
+    monkeypatch.setattr(onsa.training.trainer._Callback, "on_optimizer_step", watch)
     base = Weights(tiny_model())
     short = EVERYTHING_ON.model_copy(update={"gradient_accumulation_steps": 1})
     whole, half = (short.model_copy(update={"max_steps": n}) for n in (8, 4))

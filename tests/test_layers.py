@@ -15,14 +15,10 @@ LAYERS = [
     {"commands"},
     {"methods"},
     {"prepare"},
-    {"training", "specialists", "steering", "adapter_training", "evaluation", "report", "state"},
+    {"training", "evaluation", "report", "state"},
     {
         "isolation",
-        "angles",
-        "choices",
-        "fisher",
-        "flops",
-        "targets",
+        "choosing",
         "cores",
         "losses",
         "base_model",
@@ -100,7 +96,7 @@ def test_the_lowest_layers_need_little() -> None:
 
 def test_only_one_file_names_the_trainer() -> None:
     naming = [name for name, path in modules().items() if names_the_trainer(path)]
-    assert naming == ["training"]
+    assert naming == ["training.trainer"]
 
 
 def names_the_trainer(path: Path) -> bool:

@@ -17,7 +17,7 @@ from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.methods import all_methods
 from onsa.run import Run
-from onsa.training import PlannedTrainer
+from onsa.training.trainer import PlannedTrainer
 
 Keys = Callable[..., dict[str, Any]]
 # What moves little of a random model learns next to nothing at the rate that suits its matrices.

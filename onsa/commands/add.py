@@ -39,7 +39,7 @@ from onsa.run import Run, claim_folder
 from onsa.settings import Settings, Share, known_in
 from onsa.state import FILE, State, load_state, save_state
 from onsa.tasks import Task
-from onsa.training import run_training
+from onsa.training.train import run_training
 from onsa.weight_ops import random_entries
 from onsa.weights import Weights, require_same_tensors
 

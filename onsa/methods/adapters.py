@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import Field
 
 from onsa.adapter import Adapter
-from onsa.adapter_training import AdapterSettings, add_adapter, run_adapter, train_adapter
+from onsa.choosing.targets import require_modules
 from onsa.methods import method
 from onsa.run import Run, Step
-from onsa.targets import require_modules
+from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, train_adapter
 
 Dropout = Field(0.0, ge=0, lt=1, description="of the adapter's input")
 ProjectionKey = Field(0, ge=0, description="seed of the frozen random matrices")
@@ -99,7 +99,7 @@ def gralora(run: Run, settings: GraLora) -> Adapter:
 def train_on_modules(
     step: Step, *, kind: str, settings: OnModules, **inputs: Any
 ) -> dict[str, Any]:
-    """`onsa.training.train` with an adapter of PEFT's type `kind` on the model."""
+    """`train` with an adapter of PEFT's type `kind` on the model."""
     return train_adapter(step, add=partial(add_on_modules, kind, settings), **inputs)
 
 

@@ -29,7 +29,7 @@ from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.run import Run
 from onsa.settings import Settings, Share, TaskGroups, known_in, require_each_task
-from onsa.training import run_training
+from onsa.training.train import run_training
 from onsa.weights import Weights
 
 if TYPE_CHECKING:

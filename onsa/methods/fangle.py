@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from onsa.angles import measure_angles
+from onsa.choosing.angles import measure_angles
 from onsa.data.split import sample_rows
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
@@ -20,7 +20,7 @@ from onsa.methods import method
 from onsa.models import place_of
 from onsa.run import Run
 from onsa.settings import Budgeted, Share
-from onsa.training import run_training, train_mixed
+from onsa.training.train import run_training, train_mixed
 from onsa.weights import Weights
 
 Role = Literal["attention", "mlp"]

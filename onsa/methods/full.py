@@ -5,7 +5,7 @@ from __future__ import annotations
 from onsa.methods import method
 from onsa.run import Run
 from onsa.settings import Budgeted
-from onsa.training import train_mixed
+from onsa.training.train import train_mixed
 from onsa.weights import Weights
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 from pydantic import Field
 
-from onsa.choices import block_count, depth_of
+from onsa.choosing.choices import block_count, depth_of
 from onsa.methods import method
 from onsa.models import place_of
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
-from onsa.steering import TrainOnly
-from onsa.training import PlannedTrainer, train, train_mixed
+from onsa.training.steering import TrainOnly
+from onsa.training.train import train, train_mixed
+from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
 
 

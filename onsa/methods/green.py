@@ -16,16 +16,17 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from onsa.choosing.flops import Cost, Work, backward_cost, best_choice, forward_cost, step_costs
 from onsa.data.encoding import UNTRAINED
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
-from onsa.flops import Cost, Work, backward_cost, best_choice, forward_cost, step_costs
 from onsa.losses import token_losses
 from onsa.methods import method
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
-from onsa.steering import TrainOnly, let_train
-from onsa.training import PlannedTrainer, train, train_mixed
+from onsa.training.steering import TrainOnly, let_train
+from onsa.training.train import train, train_mixed
+from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
 
 

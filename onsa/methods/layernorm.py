@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
 
-from onsa.choices import block_count, choose
+from onsa.choosing.choices import block_count, choose
+from onsa.choosing.fisher import Labels, measure_fisher
 from onsa.data.split import sample_rows
 from onsa.errors import InputError
-from onsa.fisher import Labels, measure_fisher
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.models import place_of
 from onsa.run import Run
 from onsa.settings import Budgeted, Share
 from onsa.tensor_file import Shape
-from onsa.training import train_mixed
+from onsa.training.train import train_mixed
 from onsa.weight_ops import count_of_share, top_count
 from onsa.weights import Weights
 

@@ -13,12 +13,12 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from onsa.adapter import Adapter
-from onsa.adapter_training import AdapterSettings, add_adapter, run_adapter, train_adapter
+from onsa.choosing.targets import find_targets, rows_left_out
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.run import Run, Step
-from onsa.targets import find_targets, rows_left_out
+from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, train_adapter
 
 
 class Lora(AdapterSettings):
@@ -63,7 +63,7 @@ def lora(run: Run, settings: Lora) -> Adapter:
 
 
 def train_lora(step: Step, *, settings: Lora, **inputs: Any) -> dict[str, Any]:
-    """`onsa.training.train` with a low-rank adapter on the model."""
+    """`train` with a low-rank adapter on the model."""
     return train_adapter(
         step,
         add=partial(add_lora, settings),

@@ -15,7 +15,7 @@ from onsa.cores.steps import fuse_models, fusion_facts
 from onsa.methods import method
 from onsa.run import Run
 from onsa.settings import Budgeted, known_in
-from onsa.specialists import train_specialists
+from onsa.training.specialists import train_specialists
 from onsa.weights import Weights
 
 OF_THE_BLEND = ("epsilon", "scale", "density", "agreement", "drop")

@@ -17,7 +17,7 @@ from onsa.data.budget import divide_tokens
 from onsa.methods import method
 from onsa.run import Run
 from onsa.settings import Budgeted
-from onsa.training import run_training
+from onsa.training.train import run_training
 from onsa.weights import Weights
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from onsa.choices import Part, choose
+from onsa.choosing.choices import Part, choose
 from onsa.errors import InputError
 from onsa.methods import method
 from onsa.run import Run
 from onsa.settings import Budgeted
-from onsa.training import train_mixed
+from onsa.training.train import train_mixed
 from onsa.weights import Weights
 
 

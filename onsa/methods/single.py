@@ -5,7 +5,7 @@ from __future__ import annotations
 from onsa.methods import method
 from onsa.run import Run
 from onsa.settings import Budgeted
-from onsa.specialists import train_specialists
+from onsa.training.specialists import train_specialists
 from onsa.weights import Weights
 
 

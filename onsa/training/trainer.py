@@ -1,19 +1,17 @@
-"""One training: a start, some tasks, what is held; the loop is `transformers.Trainer`'s.
+"""The loop of a training: `transformers.Trainer` on batches that were planned beforehand.
 
-This is the only file that knows the Trainer. What it adds: batches planned beforehand, logits only
-where tokens are trained, a loss curve for each task, held entries, checkpoints that are whole or
-not there, and a stop at the first loss that is not a number.
+This is the only file that names the Trainer. What it adds: logits only where tokens are trained, a
+loss curve for each task, held entries put back, learning rates by parameter, checkpoints that are
+whole or not there, and a stop at the first loss that is not a number.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
-import shutil
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,181 +28,24 @@ from transformers import (
 )
 from transformers.utils.logging import disable_progress_bar
 
-from onsa.choices import RateOf, rates
-from onsa.data.batches import Plan, plan_epochs, plan_tokens, processed_tokens, trained_tokens
-from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.choosing.choices import RateOf
+from onsa.data.batches import Plan
+from onsa.data.encoding import UNTRAINED, Encoded
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
-from onsa.isolation import Hold, held, prove_held
+from onsa.isolation import Hold
 from onsa.losses import token_losses
-from onsa.masks import ParameterMask
-from onsa.models import compute_dtype, load_model, save_trained
+from onsa.models import compute_dtype, save_trained
 from onsa.recipe import Training
-from onsa.resources import PeakMemory
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
-    from onsa.run import Run, Step
-    from onsa.tasks import Task
+    from onsa.run import Step
 
 TRAINED_FILE = "trained.safetensors"  # of a model of PEFT, in a checkpoint
 CHECKPOINT_MARK = "onsa.json"  # written last: a checkpoint without it was cut off
-CURVE_POINTS = 100
 
 disable_progress_bar()  # ours shows the time left
-
-
-def run_training(
-    run: Run,
-    name: str,
-    *,
-    start: Weights,
-    tasks: Sequence[Task],
-    function: Callable[..., dict[str, Any]] | None = None,
-    **changes: Any,
-) -> dict[str, Any]:
-    """`train`, or a `function` made of it, as the step `name` of a run, by its recipe.
-
-    `changes` go to the function, in place of the recipe's settings or beside them.
-    """
-    inputs = {"training": run.recipe.training, "seed": run.recipe.seed, **changes}
-    # Without their evaluation rows: asking for more of those must not train anew.
-    trained_on = [dataclasses.replace(task, evaluation=()) for task in tasks]
-    result: dict[str, Any] = run.step(
-        name, function or train, start=start, tasks=trained_on, encoder=run.encoder, **inputs
-    )
-    if run.history[-1].reused:
-        run.progress.skip(result["processed_tokens"])
-    return result
-
-
-def train_mixed(run: Run, name: str, stage: str, trained_tokens: int | None, **changes: Any) -> Any:
-    """The run's base trained on all its tasks at once, as the step `name` and the stage `stage`."""
-    trained = run_training(
-        run, name, start=run.base, tasks=run.tasks, token_budget=trained_tokens, **changes
-    )
-    run.stage(stage, trained["weights"])
-    return trained["weights"]
-
-
-def train(
-    step: Step,
-    *,
-    start: Weights,
-    tasks: Sequence[Task],
-    encoder: Encoder,
-    training: Training,
-    seed: int,
-    hold: ParameterMask | None = None,
-    token_budget: int | None = None,
-    keep_second_moment: bool = False,
-    part_of_schedule: tuple[float, float] = (0.0, 1.0),
-    hold_rule: str = "earlier cores",
-    reshape: Callable[[Any], Any] | None = None,
-    hold_added: Callable[[Any], ParameterMask | None] | None = None,
-    steer: Callable[[PlannedTrainer], TrainerCallback] | None = None,
-    rate_of: RateOf | None = None,
-) -> dict[str, Any]:
-    """Train all of `start` on the tasks, mixed, with the entries of `hold` held still.
-
-    Args:
-        token_budget: trained (reply) tokens to stop at, instead of `num_train_epochs`.
-        keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
-        part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
-            to 1; several trainings that share one do not warm up anew.
-        hold_rule: what `hold` is, in words, for the report.
-        reshape: makes of the loaded model the one that is trained, such as one with an adapter.
-        hold_added: what of the reshaped model is held still; `hold` is of `start`.
-        steer: makes a callback that changes what trains as the training goes on.
-        rate_of: each parameter's learning rate, in place of the training's `layer_decay` and
-            `learning_rates`.
-
-    Returns:
-        `weights` (an `Adapter` where `reshape` made a model of PEFT), `trained_tokens`,
-        `processed_tokens`, and `second_moment` where asked for.
-
-    Raises:
-        InputError: a loss or gradient that is not a number; the last good state is kept.
-    """
-    corpus = {task.name: [encoder.encode(row) for row in task.train] for task in tasks}
-    plan = make_plan(corpus, tasks, training, seed, token_budget)
-    model = load_model(start)
-    if reshape is not None:
-        torch.manual_seed(seed)  # what it adds may start at random
-        model = reshape(model)
-    held_still = hold if hold_added is None else hold_added(model)
-    if training.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    with held(model, held_still) as hold_now, PeakMemory() as memory:
-        rates_of = rate_of or rates(start.float_shapes, training)
-        trainer = _make_trainer(
-            step, model, plan, corpus, training, seed, hold_now, start, rates_of
-        )
-        trainer.part_of_schedule = part_of_schedule
-        if steer is not None:
-            trainer.add_callback(steer(trainer))
-        trained_entries = count_trained(model, hold_now)
-        started = time.monotonic()
-        _run(trainer, step, processed_tokens(plan, corpus))
-        seconds = time.monotonic() - started
-    result = _keep(step, trainer, start, keep_second_moment)
-    counted = {
-        "trained_tokens": trained_tokens(plan, corpus),
-        "processed_tokens": processed_tokens(plan, corpus),
-    }
-    step.note(
-        **counted,
-        steps=trainer.state.max_steps,
-        trained_entries=trained_entries,
-        training_seconds=round(seconds, 2),
-        peak_memory_bytes=memory.bytes,
-        lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
-        curve=thin(trainer.curve),
-    )
-    if hold is not None:
-        step.note(hold_rule=hold_rule, held=_proof(step, start, result["weights"], hold))
-    return {**result, **counted}
-
-
-def count_trained(model: Any, hold: Hold | None) -> int:
-    """Entries that training may move; a tied tensor counts once."""
-    entries = sum(each.numel() for each in model.parameters() if each.requires_grad)
-    return entries - (hold.partly_held if hold else 0)
-
-
-def make_plan(
-    corpus: dict[str, list[Encoded]],
-    tasks: Sequence[Task],
-    training: Training,
-    seed: int,
-    token_budget: int | None = None,
-) -> Plan:
-    """The batches that `train` would see."""
-    weights = {task.name: task.weight for task in tasks}
-    size = training.per_device_train_batch_size
-    if token_budget is not None:
-        return plan_tokens(corpus, weights, token_budget, size, seed)
-    if training.max_steps > 0:
-        batches = training.max_steps * training.gradient_accumulation_steps
-        an_epoch = len(plan_epochs(corpus, weights, 1.0, size, seed))
-        return plan_epochs(corpus, weights, batches / an_epoch, size, seed)[:batches]
-    return plan_epochs(corpus, weights, training.num_train_epochs, size, seed)
-
-
-def thin(curve: dict[str, list[tuple[int, float, int]]]) -> dict[str, list[list[float]]]:
-    """At most `CURVE_POINTS` points (trained tokens so far, mean loss) for each task."""
-    return {task: _thinned(points) for task, points in curve.items()}
-
-
-def _thinned(points: list[tuple[int, float, int]]) -> list[list[float]]:
-    size = math.ceil(len(points) / CURVE_POINTS)
-    thinned = []
-    for at in range(0, len(points), size or 1):
-        part = points[at : at + size]
-        weight = sum(tokens for _, _, tokens in part)
-        mean = sum(loss * tokens for _, loss, tokens in part) / max(weight, 1)
-        thinned.append([part[-1][0], round(mean, 5)])
-    return thinned
 
 
 class PlannedTrainer(Trainer):
@@ -419,7 +260,7 @@ class _Callback(TrainerCallback):
         write_json(folder / CHECKPOINT_MARK, kept)
 
 
-def _make_trainer(
+def make_trainer(
     step: Step,
     model: Any,
     plan: Plan,
@@ -476,7 +317,11 @@ def _arguments(folder: Path, training: Training, batches: int, seed: int) -> Tra
     )
 
 
-def _run(trainer: PlannedTrainer, step: Step, tokens: int) -> None:
+def run_trainer(trainer: PlannedTrainer, step: Step, tokens: int) -> None:
+    """Train to the end, from the last whole checkpoint if there is one.
+
+    `tokens` are those of the whole training, prompts with them.
+    """
     checkpoint = _last_checkpoint(Path(trainer.args.output_dir))
     done = 0
     if checkpoint is not None:
@@ -499,36 +344,3 @@ def _last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint that was written to its end."""
     whole = [path.parent for path in folder.glob(f"checkpoint-*/{CHECKPOINT_MARK}")]
     return max(whole, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
-
-
-def _keep(step: Step, trainer: PlannedTrainer, start: Weights, moment: bool) -> dict[str, Any]:
-    saved = save_trained(trainer.model, step.folder, start)
-    whole = step.complete(saved) if isinstance(saved, Weights) else saved
-    result: dict[str, Any] = {"weights": whole}
-    if moment:
-        result["second_moment"] = _second_moment(trainer, step.folder / "second_moment")
-    shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
-    return result
-
-
-def _second_moment(trainer: PlannedTrainer, folder: Path) -> Weights:
-    """Adam's second moment, bias-corrected, under the names of the weights."""
-    folder.mkdir(exist_ok=True)
-    state = trainer.optimizer.state
-    moments = {}
-    for name, parameter in trainer.model.named_parameters():
-        kept = state.get(parameter, {})
-        if "exp_avg_sq" in kept:
-            correction = 1 - trainer.args.adam_beta2 ** float(kept["step"])
-            moments[name] = (kept["exp_avg_sq"] / correction).cpu().contiguous()
-        else:
-            moments[name] = torch.zeros_like(parameter, device="cpu")
-    save_file(moments, folder / "model.safetensors")
-    return Weights(folder)
-
-
-def _proof(step: Step, start: Weights, trained: Weights, hold: ParameterMask) -> dict[str, Any]:
-    proof = prove_held(start, trained, hold)
-    if proof["changed"]:
-        raise AssertionError(f"{step.name}: {proof['changed']} held entries changed")
-    return proof

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from transformers.pytorch_utils import Conv1D
 
 from onsa.adapter import Adapter
-from onsa.choices import RateOf
+from onsa.choosing.choices import RateOf
+from onsa.choosing.targets import module_paths
 from onsa.errors import InputError
 from onsa.models import peft, shortened
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
-from onsa.targets import module_paths
-from onsa.training import train, train_mixed
+from onsa.training.train import train, train_mixed
 
 
 class AdapterSettings(Budgeted):
@@ -45,7 +45,7 @@ def train_adapter(
     rate_of: RateOf | None = None,
     **inputs: Any,
 ) -> dict[str, Any]:
-    """`onsa.training.train` on what `add` makes of the model, all of it at one learning rate."""
+    """`train` on what `add` makes of the model, all of it at one learning rate."""
     trained = train(step, reshape=add, rate_of=rate_of or _same_rate, **inputs)
     step.note(adapter_bytes=trained["weights"].stored_bytes)
     return trained

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onsa.data.budget import divide_tokens
-from onsa.training import run_training
+from onsa.training.train import run_training
 from onsa.weights import Weights
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Choosing what trains: by part and pattern, Fisher information, angle, FLOPs, module."""
