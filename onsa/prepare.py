@@ -17,6 +17,7 @@ from onsa.errors import InputError
 from onsa.models import PLAIN_TEMPLATE, import_base, load_tokenizer, needs_import, read_config
 from onsa.progress import Progress
 from onsa.recipe import Recipe
+from onsa.resources import require_codecarbon
 from onsa.run import Run, claim_folder
 from onsa.tasks import Task, load_task
 from onsa.weights import Weights
@@ -37,6 +38,8 @@ def make_ready(recipe: Recipe, base_folder: Path) -> Ready:
     Raises:
         InputError: whatever is wrong with it, but for the output's folder.
     """
+    if recipe.energy:
+        require_codecarbon()
     tasks = load_tasks(recipe, base_folder)
     model_folder = find_model(recipe.model, base_folder)
     _require_text(base_folder / recipe.output, model_folder)
@@ -61,6 +64,7 @@ def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None
     run.encoder = ready.encoder
     run.tasks = ready.tasks
     run.path = recipe.method
+    run.energy = recipe.energy
     run.base = find_base(run, ready.model_folder)
     for note in ready.notes:
         run.warn(note)

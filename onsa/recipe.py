@@ -123,6 +123,7 @@ class Recipe(Settings):
         None, description="a jinja file, or 'plain'; else the tokenizer's own"
     )
     trust_remote_code: bool = False
+    energy: bool = Field(False, description="measure it, with codecarbon (extra 'energy')")
 
     @field_validator("output")
     @classmethod

@@ -95,6 +95,7 @@ class Run:
         self.folder = folder
         self.progress = progress or Progress(quiet=True)
         self.path = ""
+        self.energy = False  # whether trainings measure what they take
         self.about_method: dict[str, Any] = {}
         self.specialists: set[str] = set()  # paths that end in one model for each task
         self.history: list[StepRecord] = []

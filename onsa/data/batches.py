@@ -59,11 +59,20 @@ def processed_tokens(plan: Plan, corpus: Corpus) -> int:
     return sum(len(corpus[task][row].ids) for batch in plan for task, row in batch)
 
 
+def padded_tokens(plan: Plan, corpus: Corpus) -> int:
+    """All tokens of the batches, padding with them."""
+    return sum(_padded_size(batch, corpus) for batch in plan)
+
+
+def _padded_size(batch: list[Row], corpus: Corpus) -> int:
+    return len(batch) * max(len(corpus[task][row].ids) for task, row in batch)
+
+
 def longest_first(plan: Plan, corpus: Corpus) -> Plan:
     """The batch with the most padded tokens first: what does not fit fails at once."""
     if not plan:
         return plan
-    sizes = [len(batch) * max(len(corpus[task][row].ids) for task, row in batch) for batch in plan]
+    sizes = [_padded_size(batch, corpus) for batch in plan]
     longest = sizes.index(max(sizes))
     return [plan[longest], *plan[:longest], *plan[longest + 1 :]]
 

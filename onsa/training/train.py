@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,20 @@ from safetensors.torch import save_file
 from transformers import TrainerCallback
 
 from onsa.choosing.choices import RateOf, rates
-from onsa.data.batches import Plan, plan_epochs, plan_tokens, processed_tokens, trained_tokens
+from onsa.data.batches import (
+    Plan,
+    padded_tokens,
+    plan_epochs,
+    plan_tokens,
+    processed_tokens,
+    trained_tokens,
+)
 from onsa.data.encoding import Encoded, Encoder
 from onsa.isolation import Hold, held, prove_held
 from onsa.masks import ParameterMask
 from onsa.models import load_model, save_trained
 from onsa.recipe import Training
-from onsa.resources import PeakMemory
+from onsa.resources import Energy, PeakMemory
 from onsa.training.trainer import PlannedTrainer, make_trainer, run_trainer
 from onsa.weights import Weights
 
@@ -124,16 +130,18 @@ def train(
         if steer is not None:
             trainer.add_callback(steer(trainer))
         trained_entries = count_trained(model, hold_now)
-        started = time.monotonic()
-        run_trainer(trainer, step, counted["processed_tokens"])
-        seconds = time.monotonic() - started
+        with Energy(step.run.energy) as energy:
+            run_trainer(trainer, step, counted["processed_tokens"])
     result = _keep(step, trainer, start, keep_second_moment)
     step.note(
         **counted,
         steps=trainer.state.max_steps,
         trained_entries=trained_entries,
-        training_seconds=round(seconds, 2),
+        training_seconds=round(trainer.seconds, 2),
+        training_flops=trainer.flop_meter.of(padded_tokens(plan, corpus)),
+        energy_kwh=energy.kwh,
         peak_memory_bytes=memory.bytes,
+        optimizer_bytes=trainer.optimizer_bytes,
         lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
         curve=thin(trainer.curve),
     )

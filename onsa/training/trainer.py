@@ -37,6 +37,7 @@ from onsa.isolation import Hold
 from onsa.losses import token_losses
 from onsa.models import compute_dtype, save_trained
 from onsa.recipe import Training
+from onsa.training.flop_meter import FlopMeter
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ class PlannedTrainer(Trainer):
         self.curve: dict[str, list[tuple[int, float, int]]] = {name: [] for name in corpus}
         self.seen_tokens = 0
         self.part_of_schedule = (0.0, 1.0)
+        self.flop_meter = FlopMeter(self.args.max_steps)
+        self.seconds = 0.0  # in the loop, over all its beginnings
         self.model_accepts_loss_kwargs = True  # the loss is divided by all tokens of a step
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -119,6 +122,17 @@ class PlannedTrainer(Trainer):
         with torch.no_grad():
             for name, parameter in trained_parameters(self.model).items():
                 parameter.copy_(kept[name])
+
+    def training_step(self, model: Any, inputs: Any, *more: Any, **named: Any) -> Any:
+        with self.flop_meter.counting(self.state.global_step, inputs["input_ids"].numel()):
+            return super().training_step(model, inputs, *more, **named)
+
+    @property
+    def optimizer_bytes(self) -> int:
+        """What the optimizer keeps about the parameters."""
+        states = self.optimizer.state.values()
+        kept = (each for state in states for each in state.values() if torch.is_tensor(each))
+        return sum(each.numel() * each.element_size() for each in kept)
 
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
@@ -230,8 +244,11 @@ class _Callback(TrainerCallback):
         self.hold = hold
         self.training = training
         self.advance = advance
-        self.saved = time.monotonic()
+        self.began = self.saved = time.monotonic()
         self.trainer: PlannedTrainer | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kw: Any) -> None:
+        self.began = time.monotonic()
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kw: Any) -> None:
         if self.hold is not None:
@@ -251,7 +268,13 @@ class _Callback(TrainerCallback):
     def on_save(self, args: Any, state: Any, control: Any, **kw: Any) -> None:
         assert self.trainer is not None
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-        kept = {"curve": self.trainer.curve, "seen_tokens": self.trainer.seen_tokens}
+        kept = {
+            "curve": self.trainer.curve,
+            "seen_tokens": self.trainer.seen_tokens,
+            "seconds": self.trainer.seconds + time.monotonic() - self.began,
+            "flops": self.trainer.flop_meter.flops,
+            "padded_tokens": self.trainer.flop_meter.padded_tokens,
+        }
         if hasattr(self.trainer.model, "peft_config"):
             trained = trained_parameters(self.trainer.model)
             save_file(
@@ -328,6 +351,9 @@ def run_trainer(trainer: PlannedTrainer, step: Step, tokens: int) -> None:
         kept = read_json(checkpoint / CHECKPOINT_MARK)
         trainer.curve = {task: [tuple(p) for p in kept["curve"][task]] for task in trainer.corpus}
         trainer.seen_tokens = kept["seen_tokens"]
+        trainer.seconds = kept["seconds"]
+        trainer.flop_meter.flops = kept["flops"]
+        trainer.flop_meter.padded_tokens = kept["padded_tokens"]
         done = int(checkpoint.name.rpartition("-")[2])
         step.progress.say(f"{step.name}: going on after step {done} of {trainer.args.max_steps}")
     total = trainer.args.max_steps
@@ -337,7 +363,9 @@ def run_trainer(trainer: PlannedTrainer, step: Step, tokens: int) -> None:
     with bar as advance, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the Trainer's advice is about keys we set on purpose
         trainer.onsa_callback.advance = advance
+        started = time.monotonic()
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        trainer.seconds += time.monotonic() - started
 
 
 def _last_checkpoint(folder: Path) -> Path | None:
