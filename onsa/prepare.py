@@ -5,6 +5,8 @@ Everything that can be wrong with what a user gave is found here, before anythin
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +18,10 @@ from onsa.data.reading import named
 from onsa.errors import InputError
 from onsa.models import PLAIN_TEMPLATE, import_base, load_tokenizer, needs_import, read_config
 from onsa.progress import Progress
-from onsa.recipe import Recipe
-from onsa.resources import require_codecarbon
+from onsa.recipe import Recipe, TaskRecipe
 from onsa.run import Run, claim_folder
 from onsa.tasks import Task, load_task
+from onsa.training.energy import require_codecarbon
 from onsa.weights import Weights
 
 
@@ -27,6 +29,7 @@ class Ready(NamedTuple):
     """What a recipe names, found, loaded and checked; nothing is written for it."""
 
     tasks: list[Task]
+    untrained_tasks: list[Task]  # scored only
     model_folder: Path
     encoder: Encoder
     notes: list[str]  # what a person should know before anything is trained
@@ -40,17 +43,22 @@ def make_ready(recipe: Recipe, base_folder: Path) -> Ready:
     """
     if recipe.energy:
         require_codecarbon()
-    tasks = load_tasks(recipe, base_folder)
+    tasks = load_tasks(recipe.tasks, base_folder, recipe.seed)
+    untrained = [
+        dataclasses.replace(task, train=())
+        for task in load_tasks(recipe.untrained_tasks, base_folder, recipe.seed)
+    ]
     model_folder = find_model(recipe.model, base_folder)
     _require_text(base_folder / recipe.output, model_folder)
     encoder = load_encoder(recipe, model_folder, base_folder)
-    check_rows(tasks, encoder, position_count(model_folder, recipe.trust_remote_code))
+    both = [*tasks, *untrained]
+    check_rows(both, encoder, position_count(model_folder, recipe.trust_remote_code))
     notes = [
-        *task_notes(tasks),
-        *overlap_notes(tasks, recipe.overlap_share),
+        *task_notes(both),
+        *overlap_notes(both, recipe.overlap_share),
         *model_notes(Weights(model_folder), recipe.trust_remote_code),
     ]
-    return Ready(tasks, model_folder, encoder, notes)
+    return Ready(tasks, untrained, model_folder, encoder, notes)
 
 
 def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None) -> Run:
@@ -58,11 +66,17 @@ def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None
     ready = make_ready(recipe, base_folder)
     folder = base_folder / recipe.output
     claim_folder(folder, identity(recipe))
+    return begin_run(ready, recipe, folder, progress)
+
+
+def begin_run(ready: Ready, recipe: Recipe, folder: Path, progress: Progress | None) -> Run:
+    """The run of `recipe` in a folder that is claimed for it."""
     run = Run(folder, progress)
     run.recipe = recipe
     run.companions = ready.model_folder
     run.encoder = ready.encoder
     run.tasks = ready.tasks
+    run.untrained_tasks = ready.untrained_tasks
     run.path = recipe.method
     run.energy = recipe.energy
     run.base = find_base(run, ready.model_folder)
@@ -87,10 +101,10 @@ def identity(recipe: Recipe) -> dict[str, Any]:
     return {"model": recipe.model, "tasks": [task.name for task in recipe.tasks]}
 
 
-def load_tasks(recipe: Recipe, base_folder: Path) -> list[Task]:
+def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> list[Task]:
     return [
-        load_task(task.name, task.kind, task.options, base_folder, recipe.seed, task.weight)
-        for task in recipe.tasks
+        load_task(task.name, task.kind, task.options, base_folder, seed, task.weight)
+        for task in tasks
     ]
 
 

@@ -99,6 +99,7 @@ class Baseline(Settings):
     method: str
     label: str
     settings: dict[str, Any] = Field({})
+    training: dict[str, Any] = Field({}, description="training keys put over the recipe's")
 
 
 class Recipe(Settings):
@@ -111,6 +112,9 @@ class Recipe(Settings):
     settings: dict[str, Any] = Field({})
     training: Training = Training()
     baselines: tuple[Baseline, ...] = ()
+    untrained_tasks: tuple[TaskRecipe, ...] = Field(
+        (), description="scored, never trained: what the model could do before, and may forget"
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     stage_rows: int = Field(
         32, ge=1, description="evaluation rows scored after each stage; the ends get all rows"
@@ -134,23 +138,42 @@ class Recipe(Settings):
             )
         return output
 
-    @field_validator("tasks")
-    @classmethod
-    def _one_name_each(cls, tasks: tuple[TaskRecipe, ...]) -> tuple[TaskRecipe, ...]:
+    @model_validator(mode="after")
+    def _one_name_each(self) -> Recipe:
         seen: set[str] = set()
-        for task in tasks:
+        for task in (*self.tasks, *self.untrained_tasks):
             # casefold: 'Maths' and 'maths' would share a folder on some file systems.
             if task.name.casefold() in seen:
                 raise InputError(
                     f"two tasks are named {task.name!r}", way_out="give each its own name"
                 )
             seen.add(task.name.casefold())
+        return self
+
+    @field_validator("untrained_tasks")
+    @classmethod
+    def _no_weight(cls, tasks: tuple[TaskRecipe, ...]) -> tuple[TaskRecipe, ...]:
+        for task in tasks:
+            if task.differs("weight"):
+                raise InputError(
+                    f"a weight has no effect on {task.name!r}, which is not trained",
+                    way_out="take it out, or move the task to 'tasks'",
+                )
         return tasks
+
+    def with_training(self, changes: Mapping[str, Any]) -> Recipe:
+        """The same with some training keys put over its own."""
+        training = self.training.model_copy(update=dict(changes))
+        return self.model_copy(update={"training": training})
 
 
 MethodSettings = Mapping[str, type[BaseModel]]
 RUN_KEYS = frozenset(Recipe.model_fields) - {"settings", "training"}
 TRAINING_KEYS = frozenset(Training.model_fields)
+# Baselines train as many tokens as the result, on the same examples, and are scored alike.
+COMMON_KEYS = frozenset(
+    {"num_train_epochs", "max_steps", "max_length", "precision", "per_device_eval_batch_size"}
+)
 
 
 def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") -> Recipe:
@@ -166,11 +189,14 @@ def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") ->
     fields["settings"] = {key: raw[key] for key in raw if key in own}
     fields["training"] = validated(Training, training, where)
     fields["tasks"] = _task_list(fields.get("tasks"), f"{where}: tasks")
+    if untrained := fields.get("untrained_tasks"):
+        fields["untrained_tasks"] = _task_list(untrained, f"{where}: untrained_tasks")
     fields["baselines"] = fields.get("baselines", [])
     tasks = [task["name"] for task in fields["tasks"]]
     fields["baselines"] = _baseline_list(fields["baselines"], methods, f"{where}: baselines", tasks)
     _own_labels([method, *(each["label"] for each in fields["baselines"])], f"{where}: baselines")
     validated(methods[method], fields["settings"], where, tasks)
+    _one_length(raw, where)
     return validated(Recipe, fields, where)
 
 
@@ -194,6 +220,17 @@ def read_raw(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for override in overrides:
         _put_over(raw, override)
     return raw
+
+
+def _one_length(raw: Mapping[str, Any], where: object) -> None:
+    """Refuse a number of epochs or steps beside a budget of tokens, which decides."""
+    for key in ("num_train_epochs", "max_steps"):
+        if raw.get("trained_tokens") is not None and key in raw:
+            raise InputError(
+                f"{key} has no effect with trained_tokens",
+                where=where,
+                way_out="keep one of them",
+            )
 
 
 def _stay_inside(output: Any, path: Path) -> None:
@@ -336,8 +373,12 @@ def _baseline(
     method = raw.pop("method", None)
     _known_method(method, methods, where)
     label = raw.pop("label", method)
-    _require_useful(raw, methods[method].model_fields.keys(), method, methods, where)
+    own = methods[method].model_fields.keys()
+    trained = (TRAINING_KEYS & raw.keys()) - COMMON_KEYS - _without_effect(methods[method])
+    _require_useful(raw, own | trained, method, methods, where)
+    training = {key: raw.pop(key) for key in trained}
+    validated(Training, training, where)
     validated(methods[method], raw, where, tasks)
     if not isinstance(label, str) or not NAME.fullmatch(label):
         raise InputError(f"not a plain label: {label!r}", where=where, way_out="use letters")
-    return {"method": method, "label": label, "settings": raw}
+    return {"method": method, "label": label, "settings": raw, "training": training}

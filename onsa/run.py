@@ -90,6 +90,7 @@ class Run:
     companions: Path  # the folder with the base's config and tokenizer files
     encoder: Encoder
     tasks: list[Task]
+    untrained_tasks: Sequence[Task] = ()  # scored only
 
     def __init__(self, folder: Path, progress: Progress | None = None) -> None:
         self.folder = folder

@@ -50,6 +50,7 @@ def sample() -> dict[str, Any]:
         "flips": [flip(before, name) for before in ("base", "full") for name in TASKS[:3]],
         "paths": [path("cpi_ft", STAGES), path("sequence", SEQUENCE)],
         "retention": {"cpi_ft": retention(STAGES), "sequence": retention(SEQUENCE)},
+        "untrained": untrained(),
         **relations(),
         "cores": {name: core(name, chance) for name in TASKS},
         "curves": curves(chance),
@@ -144,7 +145,29 @@ def result(label: str) -> dict[str, Any]:
         "trained_tokens": tokens,
         "processed_tokens": 4 * tokens,
         "seconds": tokens / 240,
+        "training_flops": 6 * 134_515_008 * 4 * tokens,
+        "trained_entries": 134_515_008 if tokens else 0,
+        "energy_kwh": tokens * 2e-8 if tokens else None,
         "peak_memory_bytes": 3 * 2**30 if tokens else None,
+        "optimizer_bytes": 8 * 134_515_008 if tokens else 0,
+        "stored_bytes": 4 * 134_515_008,
+    }
+
+
+def untrained() -> dict[str, Any]:
+    """A task that only the base knew, and that is forgotten a little."""
+    means = {"base": 0.62, "full": 0.41, "cpi_ft": 0.55}
+    return {
+        "tasks": [task("general")],
+        "results": [
+            {
+                "label": label,
+                "role": ROLES.get(label, "baseline"),
+                "scores": {"general": score("general", mean)},
+            }
+            for label, mean in means.items()
+        ],
+        "flips": [],
     }
 
 

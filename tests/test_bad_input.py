@@ -88,8 +88,16 @@ CPI_FT = {"method": "cpi_ft", "max_steps": ...}
         ({"baselines": [{"method": "single", "label": "base"}]}, "two are labelled 'base'"),
         ({"baselines": [{"method": "single", "core_share": 1}]}, "no effect with method 'single'"),
         (
-            {"baselines": [{"method": "single", "learning_rate": 1}]},
-            "baselines[1]: the key 'learning_rate' has no effect here; move it to the top",
+            {"baselines": [{"method": "single", "max_length": 100}]},
+            "baselines[1]: the key 'max_length' has no effect here; move it to the top",
+        ),
+        (
+            {"baselines": [{"method": "single", "learning_rate": "fast"}]},
+            "baselines[1]: learning_rate: should be a valid number",
+        ),
+        (
+            {"baselines": [{"method": "lora", "layer_decay": 0.5}]},
+            "baselines[1]: the key 'layer_decay' has no effect with method 'lora'",
         ),
         (
             {"baselines": [{"method": "single", "traned_tokens": 1}]},

@@ -130,3 +130,34 @@ def test_held_out_loss_chooses_the_scale(recipe: Keys) -> None:
     keys = recipe(method="cpi_ft", fusion="update_sum", update_scale="held_out")
     notes = read_json(onsa.tune(**keys) / "report.json")["notes"]
     assert any("has the lowest mean held-out loss (0.25: " in note for note in notes)
+
+
+def test_tasks_that_are_not_trained_are_scored_too(
+    recipe: Keys, task_files: dict[str, Path]
+) -> None:
+    keys = recipe(method="full", baselines=[{"method": "lora", "learning_rate": 1e-2}])
+    keys["untrained_tasks"] = [keys["tasks"].pop()]
+    run = onsa.tune(**keys)
+    facts = read_json(run / "report.json")
+    kept = facts["untrained"]
+    assert [task["name"] for task in kept["tasks"]] == ["after"]
+    assert [row["label"] for row in kept["results"]] == ["base", "lora", "full"]
+    assert {(flip["from"], flip["to"]) for flip in kept["flips"]} == {
+        ("base", "full"),
+        ("lora", "full"),
+    }
+    assert set(facts["results"][0]["scores"]) == {"echo", "upper"}
+    assert "Tasks that were not trained" in (run / "report.html").read_text(encoding="utf-8")
+    # An adapter is no copy of the base.
+    stored = {row["label"]: row["stored_bytes"] for row in facts["results"]}
+    assert stored["full"] == stored["base"] == 4 * run.base.entry_count
+    assert 0 < stored["lora"] < 0.2 * stored["full"]
+
+
+def test_a_baseline_has_training_keys_of_its_own(recipe: Keys) -> None:
+    slow = {"method": "full", "label": "slow", "learning_rate": 1e-9}
+    run = onsa.tune(**recipe(method="full", baselines=[slow]))
+    assert run.recipe.training.learning_rate == 3e-3
+    curves = {c["label"]: c["points"]["echo"] for c in read_json(run / "report.json")["curves"]}
+    fall = {label: points[0][1] - points[-1][1] for label, points in curves.items()}
+    assert fall["full: full"] > 10 * abs(fall["slow: full"])

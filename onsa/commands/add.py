@@ -45,7 +45,7 @@ from onsa.weights import Weights, require_same_tensors
 
 CORE_SHARE = 0.01  # of a core where the run has none and the recipe says nothing
 # Keys of a recipe that the earlier run has settled, or that have no effect here.
-NOT_HERE = ("method", "baselines", "model", "output", "stage_rows")
+NOT_HERE = ("method", "baselines", "model", "output", "stage_rows", "untrained_tasks")
 KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
 SaliencyRule = Annotated[str, known_in(saliency.saliency)]
 
@@ -164,7 +164,7 @@ def _add(
     facts: dict[str, Any],
     command: str,
 ) -> Run:
-    new = load_tasks(run.recipe, home)
+    new = load_tasks(run.recipe.tasks, home, run.recipe.seed)
     positions = position_count(state.model_folder, run.recipe.trust_remote_code)
     check_rows([*new, *state.tasks], run.encoder, positions)
     replayed = _replayed(run, state, settings)
@@ -262,7 +262,7 @@ def _replayed(run: Run, state: State, settings: Addition) -> list[Task]:
         earlier = [
             task
             for home, recipe in state.recipes
-            for task in load_tasks(_only(recipe, names), home)
+            for task in load_tasks(_only(recipe, names).tasks, home, recipe.seed)
         ]
     except InputError as fault:
         raise InputError(

@@ -34,7 +34,7 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         InputError: whatever would stop the run.
     """
     recipe = read_recipe(path, overrides)
-    tasks, model_folder, encoder, notes = make_ready(recipe, path.resolve().parent)
+    tasks, _, model_folder, encoder, notes = make_ready(recipe, path.resolve().parent)
     weights = Weights(model_folder)
     facts = [task_facts(task, encoder) for task in tasks]
     return {

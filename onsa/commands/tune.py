@@ -75,22 +75,22 @@ def tokens_to_train(recipe: Recipe, tasks: list[Task], encoder: Encoder) -> int 
 def _carry_out(run: Run, home: Path, command: str) -> Run:
     recipe = run.recipe
     run.progress.expect(tokens_to_train(recipe, run.tasks, run.encoder))
-    result = _run_method(run, recipe.method, recipe.settings)
+    result = run_method(run, recipe.method, recipe.settings)
     budget = run.trained_tokens(run.path)
     for baseline in recipe.baselines:
-        run.path = baseline.label
-        _run_method(run, baseline.method, {"trained_tokens": budget, **baseline.settings})
-    run.path = recipe.method
+        run.path, run.recipe = baseline.label, recipe.with_training(baseline.training)
+        run_method(run, baseline.method, {"trained_tokens": budget, **baseline.settings})
+    run.path, run.recipe = recipe.method, recipe
     scores = score_stages(run)
     export(run, result)
     if isinstance(result, Weights):
         tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
         save_state(run, State([(home, recipe)], run.companions, run.base, result, tasks, run.cores))
-    write_report(run.folder, collect(run, scores, command))
+    write_report(run.folder, collect(run, scores, score_untrained(run), command))
     return run
 
 
-def _run_method(run: Run, name: str, settings: Mapping[str, Any]) -> Result:
+def run_method(run: Run, name: str, settings: Mapping[str, Any]) -> Result:
     method = all_methods()[name]
     known = {key: value for key, value in settings.items() if key in method.settings.model_fields}
     chosen = method.settings(**known)
@@ -118,6 +118,17 @@ def score_stages(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
             run, stage, None if whole else run.recipe.stage_rows
         )
     return scores
+
+
+def score_untrained(run: Run) -> dict[str, dict[str, Any]]:
+    """Scores on the tasks that were not trained, of the base and of each way's one model."""
+    if not run.untrained_tasks:
+        return {}
+    ends = {stage.path: stage.weights for stage in run.stages if stage.path not in run.specialists}
+    return {
+        label: run_scoring(run, "score/untrained", weights=weights, tasks=run.untrained_tasks)
+        for label, weights in {"base": run.base, **ends}.items()
+    }
 
 
 def _score(run: Run, stage: Stage, rows: int | None) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from onsa.cores.steps import (
     fusion_facts,
     where_it_lies,
 )
+from onsa.data.budget import divide_tokens
 from onsa.data.split import sample_rows, split_rows
 from onsa.errors import InputError
 from onsa.evaluation import held_out_loss, scoring_settings
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.run import Run
-from onsa.settings import Settings, Share, TaskGroups, known_in, require_each_task
+from onsa.settings import Budgeted, Share, TaskGroups, known_in, require_each_task
 from onsa.training.train import run_training
 from onsa.weights import Weights
 
@@ -56,7 +57,7 @@ NEED_HELD_OUT = ("loss_transfer", "difficulty", "dependency", "held_out")
 SCALES_TRIED = (0.25, 0.5, 0.75, 1.0)  # of the update sum, where held-out loss chooses
 
 
-class CpiFt(Settings):
+class CpiFt(Budgeted):
     core_share: Share = Field(0.01, description="p: share of all entries that is a task's core")
     saliency: SaliencyRule = Field("update", description="what makes an entry part of the core")
     probe_share: float = Field(0.25, gt=0, le=1, description="share of a task's rows to probe on")
@@ -140,6 +141,20 @@ class CpiFt(Settings):
         chosen = (self.grouping, self.order, self.update_scale)
         return next((str(rule) for rule in chosen if rule in NEED_HELD_OUT), "")
 
+    @property
+    def probe_tokens(self) -> int | None:
+        """The probes' part of `trained_tokens`."""
+        if self.trained_tokens is None:
+            return None
+        part = self.probe_share / (self.probe_share + self.integrate_share)
+        return round(self.trained_tokens * part)
+
+    def stage_tokens(self, stages: int) -> int | None:
+        """What is left of `trained_tokens` for each stage of the integration."""
+        if self.trained_tokens is None or self.probe_tokens is None:
+            return None
+        return max(1, round((self.trained_tokens - self.probe_tokens) / stages))
+
 
 def epochs(settings: CpiFt, num_train_epochs: float) -> float:
     """Passes over the data, probes and integration together."""
@@ -150,7 +165,8 @@ def epochs(settings: CpiFt, num_train_epochs: float) -> float:
 def cpi_ft(run: Run, settings: CpiFt) -> Weights:
     """Probe each task, find its core, group, fuse, train on with earlier cores held."""
     tasks, validation = _keep_out(run, settings)
-    probes = {task.name: _probe(run, settings, task) for task in tasks}
+    budgets = divide_tokens(settings.probe_tokens, tasks, run.encoder)
+    probes = {task.name: _probe(run, settings, task, budgets[task.name]) for task in tasks}
     cores = {name: _core(run, settings, name, probe) for name, probe in probes.items()}
     groups = _groups(run, settings, cores, _losses(run, probes, validation))
     weights = _fuse(run, settings, probes, cores, validation)
@@ -175,7 +191,7 @@ def _keep_out(run: Run, settings: CpiFt) -> tuple[list[Task], list[Task]]:
     return [rest for rest, _ in pairs], [kept for _, kept in pairs if kept is not None]
 
 
-def _probe(run: Run, settings: CpiFt, task: Task) -> dict[str, Any]:
+def _probe(run: Run, settings: CpiFt, task: Task, tokens: int | None) -> dict[str, Any]:
     """A short full fine-tune on one task alone, from the base."""
     probe: dict[str, Any] = run_training(
         run,
@@ -183,6 +199,7 @@ def _probe(run: Run, settings: CpiFt, task: Task) -> dict[str, Any]:
         start=run.base,
         tasks=[sample_rows(task, settings.probe_share, run.recipe.seed)],
         keep_second_moment=settings.saliency == "adam",
+        token_budget=tokens,
     )
     run.stage(f"probe {task.name}", probe["weights"])
     return probe
@@ -359,6 +376,7 @@ def _integrate(
         hold=held if held.count else None,
         training=training,
         part_of_schedule=_part(settings, number, len(groups)),
+        token_budget=settings.stage_tokens(len(groups)),
     )
     weights: Weights = trained["weights"]
     run.stage(f"integrate {number + 1}: {' + '.join(groups[number])}", weights)

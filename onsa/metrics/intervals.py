@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onsa.errors import InputError
 
+NEARLY_NORMAL = 10_000  # degrees of freedom
 NORMAL_95 = 1.959963984540054  # the 97.5 % point of the normal distribution
 
 
@@ -78,18 +80,31 @@ def _wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 @cache
-def t_point(degrees: int) -> float:
-    """The 97.5 % point of Student's t distribution.
-
-    With t = sqrt(v) tan(a) its density becomes cos(a)^(v-1) on a finite interval, which is
-    integrated numerically; the point is found where 95 % of it lies between -a and a.
-    """
-    if degrees > 10_000:
+def t_point(degrees: float) -> float:
+    """The 97.5 % point of Student's t distribution."""
+    if degrees > NEARLY_NORMAL:
         return NORMAL_95 * (1 + (NORMAL_95**2 + 1) / (4 * degrees))
+    angles, below = _t_integral(degrees)
+    angle = float(np.interp(0.95 * below[-1], below, angles))
+    return math.sqrt(degrees) * math.tan(angle)
+
+
+def t_tail(t: float, degrees: float) -> float:
+    """The chance of a Student's t at least as far from 0 as `t`, on both sides."""
+    if degrees > NEARLY_NORMAL:
+        return math.erfc(t / math.sqrt(2))
+    angles, below = _t_integral(degrees)
+    inside = np.interp(math.atan(t / math.sqrt(degrees)), angles, below) / below[-1]
+    return max(0.0, float(1 - inside))
+
+
+def _t_integral(degrees: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Angles from 0 up, and the integral of the density to each of them.
+
+    With t = sqrt(v) tan(a) the density of t becomes cos(a)^(v-1) on a finite interval.
+    """
     # The density narrows as 1/sqrt(v): look no further than ten of its widths.
     widest = min(math.pi / 2, 13 / math.sqrt(degrees))
     angles = np.linspace(0.0, widest, 200_001)
-    density = np.cos(angles) ** (degrees - 1)
-    below = np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])
-    angle = float(np.interp(0.95 * below[-1], below, angles))
-    return math.sqrt(degrees) * math.tan(angle)
+    density = np.cos(angles).clip(0.0) ** (degrees - 1)
+    return angles, np.concatenate([[0.0], np.cumsum((density[1:] + density[:-1]) / 2)])

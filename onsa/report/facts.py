@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import datetime
-import math
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
 import yaml
 
 from onsa import __version__
+from onsa.adapter import Adapter
 from onsa.files import read_json
-from onsa.metrics.intervals import NORMAL_95, Interval, mean_interval
+from onsa.metrics.crossed import crossed_mean
+from onsa.metrics.intervals import mean_interval
 from onsa.metrics.paired import compare_paired
 from onsa.resources import describe_machine, versions
 
 if TYPE_CHECKING:
     from onsa.masks import ParameterMask
-    from onsa.run import Run
+    from onsa.run import Run, StepRecord
     from onsa.tasks import Task
 
 Scores = dict[tuple[str, str], dict[str, Any]]  # (path, stage) -> task -> scores, replies, loss
 FLIPPED_EXAMPLES = 12  # shown for each task and comparison
 
 
-def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
-    """All sections of the report for a finished run."""
+def collect(
+    run: Run, scores: Scores, untrained: Mapping[str, Mapping[str, Any]], command: str
+) -> dict[str, Any]:
+    """All sections of the report for a finished run.
+
+    `untrained` are scores by label and task of what was not trained.
+    """
     title = f"{run.recipe.method} on {', '.join(task.name for task in run.tasks)}"
     return {
         **origin(run, title, command),
@@ -36,6 +43,7 @@ def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
         "flips": flips(run, scores),
         "paths": paths(run, scores),
         "retention": retention(run, scores),
+        "untrained": on_untrained(run, untrained),
         **run.findings,
         "curves": curves(run),
         "held": held(run),
@@ -73,6 +81,29 @@ def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
         role = "result" if path == run.recipe.method else "baseline"
         rows.append(_result(run, path, role, _end(run, scores, path)))
     return rows
+
+
+def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What each way's model can do, better or worse than the base, that it was not trained on."""
+    labels = [label for label in ("base", *_paths(run)) if label in scores]
+    end = run.recipe.method
+    return {
+        "tasks": [_task(task) for task in run.untrained_tasks],
+        "results": [
+            {
+                "label": label,
+                "role": "base" if label == "base" else "result" if label == end else "baseline",
+                "scores": _intervals(run.untrained_tasks, scores[label]),
+            }
+            for label in labels
+        ],
+        "flips": [
+            _flip(task, label, end, scores[label][task.name], scores[end][task.name])
+            for label in labels
+            if label != end and end in scores
+            for task in run.untrained_tasks
+        ],
+    }
 
 
 def with_addition(
@@ -116,38 +147,58 @@ def with_addition(
 def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[str, Any]:
     trainings = [r for r in run.history if r.path == label and "trained_tokens" in r.facts]
     own = [r for r in run.history if r.path == label and not r.name.startswith("score/")]
-    intervals = {task.name: _interval(task, found[task.name]) for task in run.tasks}
     return {
         "label": label,
         "role": role,
-        "scores": intervals,
+        "scores": _intervals(run.tasks, found),
         "average": average(run.tasks, found),
         "trained_tokens": sum(r.facts["trained_tokens"] for r in trainings),
         "processed_tokens": sum(r.facts["processed_tokens"] for r in trainings),
         "seconds": round(sum(r.seconds for r in own), 1),
-        "peak_memory_bytes": max((r.facts["peak_memory_bytes"] for r in trainings), default=0),
+        **cost(trainings),
+        "stored_bytes": _stored_bytes(run, label),
+    }
+
+
+def _stored_bytes(run: Run, label: str) -> int:
+    """What the result of a way weighs on disk, written as `output_dtype`; of an adapter, what is
+    its own: the base is not in it."""
+    ends = [stage.weights for stage in run.stages if stage.path == label] or [run.base]
+    kept = ends if label in run.specialists else ends[-1:]
+    of_an_entry = torch.finfo(getattr(torch, run.recipe.output_dtype)).bits // 8
+    return sum(
+        each.stored_bytes if isinstance(each, Adapter) else of_an_entry * each.entry_count
+        for each in kept
+    )
+
+
+def cost(trainings: Sequence[StepRecord]) -> dict[str, Any]:
+    """What trainings took, one after another: work adds up, of memory the most counts."""
+    facts = [record.facts for record in trainings]
+    energies = [fact["energy_kwh"] for fact in facts]
+    return {
+        "trained_entries": max((fact["trained_entries"] for fact in facts), default=0),
+        "training_seconds": round(sum(fact["training_seconds"] for fact in facts), 1),
+        "training_flops": sum(fact["training_flops"] for fact in facts),
+        "energy_kwh": None if None in energies else sum(energies),
+        "peak_memory_bytes": max((fact["peak_memory_bytes"] for fact in facts), default=0),
+        "optimizer_bytes": max((fact["optimizer_bytes"] for fact in facts), default=0),
     }
 
 
 def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float | None] | None:
-    """The mean over tasks with a 95 % interval, or nothing where losses and shares would mix.
-
-    The tasks' examples are independent, so the variances of their means add up.
-    """
+    """The mean over tasks with a 95 % interval, or nothing where losses and shares would mix."""
     if len({task.higher_is_better for task in tasks}) > 1:
         return None
-    means = [statistics.fmean(found[task.name]["scores"]) for task in tasks]
-    errors = [_standard_error(found[task.name]["scores"]) for task in tasks]
-    mean = statistics.fmean(means)
-    half = NORMAL_95 * math.hypot(*errors) / len(tasks)
-    interval = Interval(mean, mean - half, mean + half, len(tasks))
+    estimate = crossed_mean([np.array([found[task.name]["scores"]], float) for task in tasks])
+    interval = estimate.interval(len(tasks))
     if all(task.mode != "loss" for task in tasks):
         interval = interval.within(0.0, 1.0)
-    return {"mean": mean, "low": interval.low, "high": interval.high}
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def _standard_error(scores: Sequence[float]) -> float:
-    return statistics.stdev(scores) / math.sqrt(len(scores)) if len(scores) > 1 else 0.0
+def _intervals(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, Any]:
+    return {task.name: _interval(task, found[task.name]) for task in tasks}
 
 
 def _interval(task: Task, found: Mapping[str, Any], rows: int | None = None) -> dict[str, Any]:
@@ -301,8 +352,9 @@ def recipe_text(run: Run) -> str:
     flat = run.recipe.model_dump(mode="json")
     flat.update(flat.pop("settings"))
     flat.update(flat.pop("training"))
-    flat["tasks"] = [{**task, **task.pop("options")} for task in flat["tasks"]]
-    flat["baselines"] = [{**b, **b.pop("settings")} for b in flat["baselines"]]
+    for key in ("tasks", "untrained_tasks"):
+        flat[key] = [{**task, **task.pop("options")} for task in flat[key]]
+    flat["baselines"] = [{**b, **b.pop("settings"), **b.pop("training")} for b in flat["baselines"]]
     return yaml.safe_dump(flat, allow_unicode=True, sort_keys=False)
 
 
@@ -326,7 +378,7 @@ def _task(task: Task) -> dict[str, Any]:
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
         "digest": task.digest,
-        "source": task.train[0].source,
+        "source": (task.train or task.evaluation)[0].source,
         "sample": {"prompt": sample.prompt[-1]["content"], "reply": sample.reply},
     }
 

@@ -15,7 +15,16 @@ from onsa.report.scores import (
     score_in,
     tuned_result,
 )
-from onsa.report.words import capital, listed, name_of, number, plural, scaled, short_name_of
+from onsa.report.words import (
+    capital,
+    listed,
+    memory,
+    name_of,
+    number,
+    plural,
+    scaled,
+    short_name_of,
+)
 
 SAME_COST = 0.05  # token counts within 5 % of each other are called the same
 
@@ -108,6 +117,7 @@ def verdict(facts: Facts) -> Verdict:
     said = [f"Against {name_of(each.label)}: {describe(each)}." for each in comparisons]
     if tuned is not None:
         said += forgetting(facts, str(tuned.get("label")), metrics) + cost(results)
+        said += storage(tuned, facts.get("model") or {})
     # Of each addition the first sentence, against the model before; its section has them all.
     told = [addition(each, metrics)[:1] for each in facts.get("additions") or []]
     added = [sentence for sentences in told for sentence in sentences]
@@ -164,6 +174,15 @@ def cost(results: list[Facts]) -> list[str]:
     amounts = f"{scaled(ours)} to {scaled(theirs)}"
     ratio = f"{ours / theirs:.2f} × the tokens of {other}"
     return [f"Not at equal cost: {name} trained on {ratio} ({amounts})."]
+
+
+def storage(tuned: Facts, model: Facts) -> list[str]:
+    """That an adapter is no copy of the base, where one was trained."""
+    ours, parameters = number(tuned.get("stored_bytes")), number(model.get("parameters"))
+    if not ours or not parameters or ours >= parameters:  # less than a byte for each parameter
+        return []
+    name = capital(short_name_of(tuned.get("label")))
+    return [f"{name} weighs {memory(ours)} on disk: what was added, without a copy of the base."]
 
 
 def addition_results(entry: Facts) -> list[Facts]:

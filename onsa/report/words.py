@@ -62,7 +62,7 @@ def scaled(value: object) -> str:
     found = number(value)
     if found is None:
         return MISSING
-    for unit, factor in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+    for unit, factor in (("P", 1e15), ("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if abs(found) >= factor:
             return f"{found / factor:.3g}{NARROW_SPACE}{unit}"
     return f"{found:.3g}"
@@ -77,6 +77,12 @@ def memory(value: object) -> str:
         if found >= factor:
             return f"{found / factor:.1f}{NARROW_SPACE}{unit}"
     return f"{found:.0f}{NARROW_SPACE}B"
+
+
+def energy(value: object) -> str:
+    """Kilowatt-hours as `3.2 Wh`."""
+    found = number(value)
+    return MISSING if found is None else f"{1000 * found:.3g}{NARROW_SPACE}Wh"
 
 
 def duration(value: object) -> str:

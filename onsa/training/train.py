@@ -27,7 +27,8 @@ from onsa.isolation import Hold, held, prove_held
 from onsa.masks import ParameterMask
 from onsa.models import load_model, save_trained
 from onsa.recipe import Training
-from onsa.resources import Energy, PeakMemory
+from onsa.resources import PeakMemory
+from onsa.training.energy import Energy
 from onsa.training.trainer import PlannedTrainer, make_trainer, run_trainer
 from onsa.weights import Weights
 

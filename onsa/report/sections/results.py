@@ -102,6 +102,14 @@ def scores(facts: Facts) -> dict[str, Any] | None:
     }
 
 
+def untrained(facts: Facts) -> dict[str, Any] | None:
+    """What the model could do before and was not trained on: kept or forgotten."""
+    section = facts.get("untrained") or {}
+    results, flips = list(section.get("results") or []), list(section.get("flips") or [])
+    metrics = metrics_of({"tasks": section.get("tasks"), "results": results})
+    return score_card(results, metrics, flips) if results and metrics else None
+
+
 def metric_for_average(kinds: set[tuple[bool, bool]]) -> Metric:
     """Per cent when every task is; otherwise a bare number that claims no unit."""
     is_share, higher = next(iter(kinds)) if len(kinds) == 1 else (False, True)
@@ -123,11 +131,14 @@ def additions(facts: Facts) -> list[dict[str, Any]] | None:
 def cost(facts: Facts) -> list[dict[str, Any]] | None:
     keys = ("trained_tokens", "processed_tokens", "seconds", "peak_memory_bytes")
     results = [r for r in facts.get("results") or [] if any(number(r.get(key)) for key in keys)]
+    parameters = number((facts.get("model") or {}).get("parameters"))
     baselines = baselines_of(results)
     unit = number(baselines[0].get("trained_tokens")) if baselines else None
     rows = []
     for result in results:
         tokens = number(result.get("trained_tokens"))
         times = f"× {tokens / unit:.2f}" if tokens and unit else MISSING
-        rows.append({**result, "times": times})
+        trained = number(result.get("trained_entries"))
+        share = trained / parameters if trained and parameters else None
+        rows.append({**result, "times": times, "share": share})
     return rows or None

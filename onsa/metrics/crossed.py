@@ -1,0 +1,119 @@
+"""Means over examples and seeds at once, and how far they can be trusted.
+
+Each seed is scored on the same examples, so that scores form a table, seeds x examples. Both were
+drawn by chance, and both count: the variance of the mean is that of two crossed random effects.
+With S seeds and n examples the mean squares over examples, seeds and what is left give
+(MS_examples + MS_seeds - MS_rest) / (n S); its degrees of freedom are Satterthwaite's (1946).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onsa.metrics.intervals import Interval, check_finite, is_binary, mean_interval, t_point, t_tail
+
+Table = NDArray[np.float64]  # seeds x examples
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean with its standard error and the degrees of freedom of that."""
+
+    mean: float
+    standard_error: float
+    degrees: float
+
+    @property
+    def half_width(self) -> float:
+        """Of the 95 % interval; infinite where one number is all there is."""
+        if not self.degrees:
+            return math.inf
+        return t_point(self.degrees) * self.standard_error if self.standard_error else 0.0
+
+    def interval(self, n: int) -> Interval:
+        """The 95 % interval, without bounds where one number is all there is."""
+        if not math.isfinite(self.half_width):
+            return Interval(self.mean, None, None, n)
+        return Interval(self.mean, self.mean - self.half_width, self.mean + self.half_width, n)
+
+    @property
+    def p_value(self) -> float:
+        """Two-sided, of a mean this far from 0 if it were 0."""
+        if self.mean == 0 or not self.degrees:
+            return 1.0
+        if not self.standard_error:
+            return 0.0
+        return t_tail(abs(self.mean) / self.standard_error, self.degrees)
+
+
+@dataclass(frozen=True)
+class Component:
+    """A part of a variance, with its degrees of freedom."""
+
+    variance: float
+    degrees: float
+
+
+def crossed_mean(tables: Sequence[Table]) -> Estimate:
+    """The mean over tasks of their means, each a table of the same seeds and its own examples.
+
+    Raises:
+        InputError: a score is not a finite number.
+    """
+    assert len({len(table) for table in tables}) == 1, "the same seeds for every task"
+    for table in tables:
+        check_finite(table.ravel().tolist())
+    weight = 1 / len(tables) ** 2
+    mean = float(np.mean([table.mean() for table in tables]))
+    examples = [_of_examples(table, weight) for table in tables]
+    of_examples = math.fsum(part.variance for part in examples)
+    seeds = len(tables[0])
+    if seeds == 1:
+        return _estimate(mean, of_examples, examples)
+    by_seed = np.mean([table.mean(axis=1) for table in tables], axis=0)
+    of_seeds = Component(float(by_seed.var(ddof=1)) / seeds, seeds - 1)
+    rest = [_of_the_rest(table, weight) for table in tables]
+    variance = of_examples + of_seeds.variance - math.fsum(part.variance for part in rest)
+    # The subtraction may leave less than one effect alone has, by chance; that would be too sure.
+    variance = max(variance, of_examples, of_seeds.variance)
+    return _estimate(mean, variance, [*examples, of_seeds, *rest])
+
+
+def crossed_interval(table: Table) -> Interval:
+    """The mean of one task's scores with its 95 % interval over examples and seeds."""
+    constant = table.min() == table.max()
+    if len(table) == 1 or (constant and is_binary(table[0].tolist())):
+        return mean_interval(table[0].tolist())  # Wilson's has a width where all are right
+    return crossed_mean([table]).interval(table.shape[1])
+
+
+def _of_examples(table: Table, weight: float) -> Component:
+    n = table.shape[1]
+    if n == 1:
+        return Component(0.0, 0)
+    return Component(weight * float(table.mean(axis=0).var(ddof=1)) / n, n - 1)
+
+
+def _of_the_rest(table: Table, weight: float) -> Component:
+    """What neither the example nor the seed explains."""
+    seeds, n = table.shape
+    if n == 1:
+        return Component(0.0, 0)
+    by_example, by_seed = table.mean(axis=0), table.mean(axis=1)
+    rest = table - by_example[None, :] - by_seed[:, None] + table.mean()
+    degrees = (n - 1) * (seeds - 1)
+    return Component(weight * float((rest**2).sum()) / degrees / table.size, degrees)
+
+
+def _estimate(mean: float, variance: float, parts: Sequence[Component]) -> Estimate:
+    spread = math.fsum(part.variance**2 / part.degrees for part in parts if part.degrees)
+    if spread:
+        degrees = max(1.0, variance**2 / spread)
+    else:  # no variance at all, or nothing to tell it by
+        degrees = float(max(part.degrees for part in parts))
+    return Estimate(mean, math.sqrt(variance), degrees)

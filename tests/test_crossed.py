@@ -1,0 +1,92 @@
+"""Intervals over examples and seeds: against simulation, scipy-known values and simpler cases."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from onsa.errors import InputError
+from onsa.metrics.crossed import crossed_interval, crossed_mean
+from onsa.metrics.intervals import mean_interval, t_point, t_tail
+
+
+@pytest.mark.parametrize(
+    ("t", "degrees", "expected"),  # of printed tables of Student's t
+    [(12.706, 1, 0.05), (4.303, 2, 0.05), (2.228, 10, 0.05), (3.169, 10, 0.01), (1.984, 100, 0.05)],
+)
+def test_the_tail_of_student_s_t(t: float, degrees: float, expected: float) -> None:
+    assert t_tail(t, degrees) == pytest.approx(expected, rel=2e-3)
+    assert t_tail(t_point(degrees), degrees) == pytest.approx(0.05, rel=1e-4)
+    assert t_tail(0.0, degrees) == 1.0
+
+
+def test_one_seed_is_the_plain_t_interval() -> None:
+    scores = [0.1, 0.5, 0.7, 0.2, 0.9]
+    plain = mean_interval(scores)
+    estimate = crossed_mean([np.array([scores])])
+    assert plain.high is not None
+    assert estimate.mean + estimate.half_width == pytest.approx(plain.high)
+    assert crossed_interval(np.array([scores])) == plain
+
+
+def test_a_table_worked_by_hand() -> None:
+    """Two seeds, three examples."""
+    table = np.array([[1.0, 2.0, 4.0], [2.0, 4.0, 4.0]])
+    estimate = crossed_mean([table])
+    # Means by example 1.5, 3, 4 (variance 19/12), by seed 7/3 and 10/3 (variance 1/2);
+    # rest: each row's deviations, sum of squares 1.
+    of_examples, of_seeds, rest = 19 / 12 / 3, 0.5 / 2, 1 / 2 / 6
+    variance = of_examples + of_seeds - rest
+    assert estimate.mean == pytest.approx(17 / 6)
+    assert estimate.standard_error == pytest.approx(math.sqrt(variance))
+    spread = of_examples**2 / 2 + of_seeds**2 / 1 + rest**2 / 2
+    assert estimate.degrees == pytest.approx(variance**2 / spread)
+
+
+def test_the_interval_holds_what_it_says() -> None:
+    """Of 400 simulated comparisons with both effects, about 95 % hold the true mean."""
+    chance = np.random.default_rng(0)
+    held = false_alarms = 0
+    for _ in range(400):
+        tables = []
+        seeds = chance.normal(0, 0.05, size=(4, 1))
+        for _ in range(3):
+            examples = chance.normal(0, 0.3, size=(1, 30))
+            tables.append(0.5 + seeds + examples + chance.normal(0, 0.3, size=(4, 30)))
+        estimate = crossed_mean(tables)
+        held += abs(estimate.mean - 0.5) <= estimate.half_width
+        differences = [chance.normal(0, 0.4, size=(4, 30)) for _ in range(3)]
+        false_alarms += crossed_mean(differences).p_value < 0.05
+    assert 0.92 <= held / 400 <= 1.0
+    assert false_alarms / 400 <= 0.07
+
+
+def test_more_of_either_alone_does_not_make_it_sure() -> None:
+    """A thousand examples do not help against seeds that differ."""
+    seeds = np.array([[0.3], [0.5], [0.7]])
+    few, many = (np.repeat(seeds, n, axis=1) for n in (10, 1000))
+    assert crossed_mean([few]).standard_error == pytest.approx(0.2 / math.sqrt(3))
+    assert crossed_mean([many]).standard_error == pytest.approx(0.2 / math.sqrt(3))
+    assert crossed_mean([many]).half_width == pytest.approx(4.303 * 0.2 / math.sqrt(3), rel=1e-3)
+
+
+def test_all_right_is_not_sure_to_be_right() -> None:
+    interval = crossed_interval(np.ones((3, 20)))
+    assert interval == mean_interval([1.0] * 20)
+    assert interval.low is not None
+    assert interval.low < 0.9
+
+
+def test_no_difference_at_all_is_none() -> None:
+    assert crossed_mean([np.zeros((2, 5))]).p_value == 1.0
+    assert crossed_mean([np.full((2, 5), 0.1)]).p_value == 0.0
+    alone = crossed_mean([np.array([[0.4]])])
+    assert alone.p_value == 1.0
+    assert alone.half_width == math.inf
+
+
+def test_a_score_that_is_no_number_is_refused() -> None:
+    with pytest.raises(InputError, match="not a finite number"):
+        crossed_mean([np.array([[0.1, math.nan]])])
