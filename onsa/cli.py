@@ -133,6 +133,47 @@ def tune(
 
 
 @app.command()
+def compare(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    methods: Annotated[
+        str, typer.Option(help="Methods, or labels of the recipe's baselines, with commas.")
+    ] = "",
+    seeds: Annotated[int, typer.Option(help="Seeds, from the recipe's own on.")] = 1,
+    budget: Annotated[
+        str | None, typer.Option(help="tokens=N, flops=N or minutes=N, for each of them.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; else the recipe's own with -compare behind.")
+    ] = None,
+    take: Annotated[
+        str | None, typer.Option(help="Whose model is written; else the best one's.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Compare ways of tuning at equal cost, over several seeds: which one for these tasks?
+
+    Example: `onsa compare recipe.yaml --methods base,prompt_only,full,lora,cpi_ft --seeds 3`
+    """
+    from onsa.commands.compare import compare as compare_ways
+    from onsa.progress import Progress
+
+    folder = compare_ways(
+        recipe,
+        overrides or [],
+        methods=[name.strip() for name in methods.split(",") if name.strip()],
+        seeds=seeds,
+        budget=budget,
+        output=output,
+        take=take,
+        progress=Progress(quiet),
+        command=_command(),
+    )
+    _tell_ranking(folder, as_json)
+
+
+@app.command()
 def add(
     run: RunFolder,
     recipe: RecipeFile,
@@ -253,6 +294,19 @@ def _finish(folder: Path, as_json: bool) -> None:
     said = verdict(facts)
     print("\n".join((*said.alarms, said.headline, "", *said.sentences)))
     print(f"\nmodel   {folder / 'model'}\nreport  {folder / 'report.html'}")
+
+
+def _tell_ranking(folder: Path, as_json: bool) -> None:
+    from onsa.commands.compare_view import ranking_lines
+    from onsa.files import read_json
+
+    facts = read_json(folder / "compare.json")
+    if as_json:
+        _print_json(facts)
+        return
+    print("\n".join(ranking_lines(facts)))
+    model = f"\nmodel   {folder / 'model'} ({facts['model_of']})" if facts["model_of"] else ""
+    print(f"{model}\nreport  {folder / 'compare.html'}")
 
 
 def _list(rows: list[tuple[str, str, str, Any]], as_json: bool) -> None:

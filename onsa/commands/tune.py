@@ -120,6 +120,17 @@ def score_stages(run: Run) -> dict[tuple[str, str], dict[str, Any]]:
     return scores
 
 
+def end_scores(run: Run) -> dict[str, dict[str, Any]]:
+    """Scores by task at the end of the run's own way; of specialists, each task's own."""
+    stages = [stage for stage in run.stages if stage.path == run.path]
+    if run.path not in run.specialists:
+        return _score(run, stages[-1], rows=None)
+    found: dict[str, dict[str, Any]] = {}
+    for task, stage in zip(run.tasks, stages, strict=True):
+        found |= _score(run, dataclasses.replace(stage, tasks=[task]), rows=None)
+    return found
+
+
 def score_untrained(run: Run) -> dict[str, dict[str, Any]]:
     """Scores on the tasks that were not trained, of the base and of each way's one model."""
     if not run.untrained_tasks:

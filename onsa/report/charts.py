@@ -52,6 +52,17 @@ def score_strip(task: str, metric: Metric, marks: Sequence[Mark], axis: Axis) ->
     return picture(description, *rows, class_="strip", width="100%", height=height + 22.0)
 
 
+def mark_strip(metric: Metric, mark: Mark, axis: Axis) -> Markup:
+    """One model's dot and whisker alone, in a row of a table whose rows share an axis."""
+    text = f"{short_name_of(mark.label)} {metric.full_text(mark.score)}"
+    lines = [
+        element("line", x1=x, x2=x, y1=0, y2=ROW_HEIGHT + 4, class_="grid")
+        for x in (share(inset(axis.place(tick))) for tick in axis.ticks)
+    ]
+    row = strip_row(mark, text, axis, ROW_HEIGHT * 0.5 + 2)
+    return picture(text, *lines, row, class_="strip", width="100%", height=ROW_HEIGHT + 4.0)
+
+
 def inset(position: float) -> float:
     """Marks at the ends of a strip must not be cut off."""
     return 0.02 + 0.96 * position

@@ -38,7 +38,7 @@ def collect(
     return {
         **origin(run, title, command),
         "method": run.about_method,
-        "tasks": [_task(task) for task in run.tasks],
+        "tasks": [task_facts(task) for task in run.tasks],
         "results": results(run, scores),
         "flips": flips(run, scores),
         "paths": paths(run, scores),
@@ -88,7 +88,7 @@ def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str,
     labels = [label for label in ("base", *_paths(run)) if label in scores]
     end = run.recipe.method
     return {
-        "tasks": [_task(task) for task in run.untrained_tasks],
+        "tasks": [task_facts(task) for task in run.untrained_tasks],
         "results": [
             {
                 "label": label,
@@ -135,7 +135,7 @@ def with_addition(
     }
     return {
         **facts,
-        "tasks": facts.get("tasks", []) + [_task(task) for task in new],
+        "tasks": facts.get("tasks", []) + [task_facts(task) for task in new],
         "additions": [*facts.get("additions", []), entry],
         "curves": facts.get("curves", []) + curves(run),
         "held": facts.get("held", []) + held(run),
@@ -156,11 +156,11 @@ def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[s
         "processed_tokens": sum(r.facts["processed_tokens"] for r in trainings),
         "seconds": round(sum(r.seconds for r in own), 1),
         **cost(trainings),
-        "stored_bytes": _stored_bytes(run, label),
+        "stored_bytes": stored_bytes(run, label),
     }
 
 
-def _stored_bytes(run: Run, label: str) -> int:
+def stored_bytes(run: Run, label: str) -> int:
     """What the result of a way weighs on disk, written as `output_dtype`; of an adapter, what is
     its own: the base is not in it."""
     ends = [stage.weights for stage in run.stages if stage.path == label] or [run.base]
@@ -368,7 +368,7 @@ def _model(run: Run) -> dict[str, Any]:
     }
 
 
-def _task(task: Task) -> dict[str, Any]:
+def task_facts(task: Task) -> dict[str, Any]:
     sample = task.evaluation[0]
     return {
         "name": task.name,

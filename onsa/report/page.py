@@ -21,10 +21,11 @@ from onsa.report.scores import Facts
 from onsa.report.sections import cores, flips, provenance, results, stages, training
 from onsa.report.verdict import verdict
 
+Sections = tuple[tuple[str, str, Callable[[Facts], Any]], ...]
 HERE = Path(__file__).parent
 
 # Anchor (and template), heading, and what makes the view; a view of None leaves the section out.
-SECTIONS: tuple[tuple[str, str, Callable[[Facts], Any]], ...] = (
+SECTIONS: Sections = (
     ("scores", "All scores", results.scores),
     ("stages", "The seesaw, stage by stage", stages.stages),
     ("retention", "What each task kept", stages.retention),
@@ -48,15 +49,20 @@ SECTIONS: tuple[tuple[str, str, Callable[[Facts], Any]], ...] = (
 def render(facts: Facts) -> str:
     """The page, from the JSON value of `report.json`; sections without facts are left out."""
     facts = words.printable(facts)
-    views = [(name, title, view(facts)) for name, title, view in SECTIONS]
+    return render_page(facts, SECTIONS, verdict(facts), results.first_card(facts))
+
+
+def render_page(facts: Facts, sections: Sections, said: Any, card: Any = None) -> str:
+    """A page of the figures: what is `said` first, then the sections that have a view."""
+    views = [(name, title, view(facts)) for name, title, view in sections]
     style, script = (read(name) for name in ("style.css", "page.js"))
     return (
         environment()
         .get_template("page.html")
         .render(
             facts=facts,
-            verdict=verdict(facts),
-            card=results.first_card(facts),
+            verdict=said,
+            card=card,
             sections=[(name, title, view) for name, title, view in views if view is not None],
             missing=[title for _, title, view in views if view is None],
             style=Markup(style),
@@ -101,6 +107,7 @@ def environment() -> Environment:
         words.moment,
         words.name_of,
         words.percent,
+        words.points,
         words.probability,
         words.scaled,
         words.short_name_of,

@@ -117,6 +117,12 @@ def percent(value: object, places: int = 1) -> str:
     return MISSING if found is None else f"{decimal(100 * found, places)}{NARROW_SPACE}%"
 
 
+def points(change: object) -> str:
+    """A change of a share: `+1.5 points`."""
+    found = number(change)
+    return MISSING if found is None else f"{signed(100 * found, 1)}{NARROW_SPACE}points"
+
+
 def probability(value: object) -> str:
     found = number(value)
     if found is None:
