@@ -138,7 +138,7 @@ def test_tasks_that_are_not_trained_show_what_is_forgotten(
     )  # fmt: skip
     folder = compare(path, [], methods=["base", "full"])
     rows = rows_of(folder)
-    assert rows["full"]["forgotten"]["upper"].keys() >= {"change", "p_value", "clear"}
+    assert rows["full"]["forgotten"]["upper"].keys() >= {"change", "p_value", "is_clear"}
     assert rows["base"]["untrained"]["upper"]["mean"] != rows["full"]["untrained"]["upper"]["mean"]
     assert rows["base"]["forgotten"] == {}
 

@@ -26,7 +26,7 @@ def ranking_lines(facts: dict[str, Any]) -> list[str]:
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     against, cost = row["against_best"], row["cost"]
-    clear = "" if not against or against["clear"] else " ~"
+    clear = "" if not against or against["is_clear"] else " ~"
     return (
         short_name_of(row["label"]),
         percent(row["average"]["mean"]),

@@ -22,11 +22,12 @@ Table = NDArray[np.float64]  # seeds x examples
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its standard error and the degrees of freedom of that."""
+    """A mean with its standard error, the degrees of freedom of that, and how many examples."""
 
     mean: float
     standard_error: float
     degrees: float
+    examples: int
 
     @property
     def half_width(self) -> float:
@@ -43,11 +44,14 @@ class Estimate:
 
     @property
     def p_value(self) -> float:
-        """Two-sided, of a mean this far from 0 if it were 0."""
+        """Two-sided, of a mean this far from 0 if it were 0.
+
+        Where all examples changed alike there is no spread to go by: then by the sign test.
+        """
         if self.mean == 0 or not self.degrees:
             return 1.0
         if not self.standard_error:
-            return 0.0
+            return float(min(1.0, 2 * 0.5**self.examples))
         return t_tail(abs(self.mean) / self.standard_error, self.degrees)
 
 
@@ -70,18 +74,19 @@ def crossed_mean(tables: Sequence[Table]) -> Estimate:
         check_finite(table.ravel().tolist())
     weight = 1 / len(tables) ** 2
     mean = float(np.mean([table.mean() for table in tables]))
+    count = sum(table.shape[1] for table in tables)
     examples = [_of_examples(table, weight) for table in tables]
     of_examples = math.fsum(part.variance for part in examples)
     seeds = len(tables[0])
     if seeds == 1:
-        return _estimate(mean, of_examples, examples)
+        return _estimate(mean, of_examples, examples, count)
     by_seed = np.mean([table.mean(axis=1) for table in tables], axis=0)
     of_seeds = Component(float(by_seed.var(ddof=1)) / seeds, seeds - 1)
     rest = [_of_the_rest(table, weight) for table in tables]
     variance = of_examples + of_seeds.variance - math.fsum(part.variance for part in rest)
     # The subtraction may leave less than one effect alone has, by chance; that would be too sure.
     variance = max(variance, of_examples, of_seeds.variance)
-    return _estimate(mean, variance, [*examples, of_seeds, *rest])
+    return _estimate(mean, variance, [*examples, of_seeds, *rest], count)
 
 
 def crossed_interval(table: Table) -> Interval:
@@ -90,6 +95,16 @@ def crossed_interval(table: Table) -> Interval:
     if len(table) == 1 or (constant and is_binary(table[0].tolist())):
         return mean_interval(table[0].tolist())  # Wilson's has a width where all are right
     return crossed_mean([table]).interval(table.shape[1])
+
+
+def average_interval(tables: Sequence[Table]) -> Interval:
+    """The mean over tasks of their means with its 95 % interval; `n` is the number of tasks."""
+    estimate = crossed_mean(tables)
+    first = np.concatenate([table[0] for table in tables]).tolist()
+    if not estimate.standard_error and is_binary(first):
+        pooled = mean_interval(first)
+        return Interval(pooled.mean, pooled.low, pooled.high, len(tables))
+    return estimate.interval(len(tables))
 
 
 def _of_examples(table: Table, weight: float) -> Component:
@@ -110,10 +125,10 @@ def _of_the_rest(table: Table, weight: float) -> Component:
     return Component(weight * float((rest**2).sum()) / degrees / table.size, degrees)
 
 
-def _estimate(mean: float, variance: float, parts: Sequence[Component]) -> Estimate:
+def _estimate(mean: float, variance: float, parts: Sequence[Component], examples: int) -> Estimate:
     spread = math.fsum(part.variance**2 / part.degrees for part in parts if part.degrees)
     if spread:
         degrees = max(1.0, variance**2 / spread)
     else:  # no variance at all, or nothing to tell it by
         degrees = float(max(part.degrees for part in parts))
-    return Estimate(mean, math.sqrt(variance), degrees)
+    return Estimate(mean, math.sqrt(variance), degrees, examples)

@@ -13,7 +13,7 @@ import yaml
 from onsa import __version__
 from onsa.adapter import Adapter
 from onsa.files import read_json
-from onsa.metrics.crossed import crossed_mean
+from onsa.metrics.crossed import average_interval
 from onsa.metrics.intervals import mean_interval
 from onsa.metrics.paired import compare_paired
 from onsa.resources import describe_machine, versions
@@ -190,8 +190,7 @@ def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float 
     """The mean over tasks with a 95 % interval, or nothing where losses and shares would mix."""
     if len({task.higher_is_better for task in tasks}) > 1:
         return None
-    estimate = crossed_mean([np.array([found[task.name]["scores"]], float) for task in tasks])
-    interval = estimate.interval(len(tasks))
+    interval = average_interval([np.array([found[task.name]["scores"]], float) for task in tasks])
     if all(task.mode != "loss" for task in tasks):
         interval = interval.within(0.0, 1.0)
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from onsa.report.charts import symbol
 from onsa.report.scores import Metric, Score
-from onsa.report.svg import Axis, coordinate, element, picture, tick_text
+from onsa.report.svg import Axis, coordinate, element, picture, score_axis, tick_text
 
 WIDTH, HEIGHT = 420, 260
 LEFT, RIGHT, TOP, BOTTOM = 48, 20, 14, 30
@@ -49,7 +49,7 @@ def scatter(
     name: str, points: Sequence[Point], metric: Metric, cost_text: Callable[[float], str]
 ) -> Markup:
     """Cost to the right, by powers of ten, nothing at the left end; quality upwards."""
-    y = Axis.over([end for point in points for end in point.score.reach])
+    y = score_axis(metric, [point.score for point in points], from_zero=True)
     place_of = cost_scale([point.cost for point in points])
     found = [(point, (place_of(point.cost), height_of(y, point.score.mean))) for point in points]
     drawn = [frame(y, metric, [point.cost for point in points], place_of, cost_text)]

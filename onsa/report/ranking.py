@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onsa.metrics.crossed import Estimate, Table, crossed_interval, crossed_mean
+from onsa.metrics.crossed import Estimate, Table, average_interval, crossed_interval, crossed_mean
 from onsa.report.comparison import SIGNIFICANCE, holm
 from onsa.report.ranking_words import sentences
 
@@ -60,7 +60,7 @@ def rank(
             **(
                 {
                     **_row(found, tasks, untrained),
-                    "average": _shown(averages[label], found, tasks),
+                    "average": _average(qualities[label]),
                     "worst": _worst(qualities[label]),
                     "against_best": against.get(label),
                     "forgotten": forgotten.get(label, {}),
@@ -122,10 +122,9 @@ def _score(found: Sequence[Outcome], task: Task, kind: str) -> dict[str, Any]:
     return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
 
 
-def _shown(estimate: Estimate, found: Sequence[Outcome], tasks: Sequence[Task]) -> dict[str, Any]:
+def _average(tables: Tables) -> dict[str, Any]:
     """The average quality with its interval, and each seed's own."""
-    interval = estimate.interval(len(tasks)).within(0.0, 1.0)
-    tables = _tables(found, tasks, "scores")
+    interval = average_interval(list(tables.values())).within(0.0, 1.0)
     by_seed = np.mean([table.mean(axis=1) for table in tables.values()], axis=0)
     return {
         "mean": interval.mean,
@@ -171,7 +170,7 @@ def _judged(differences: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
             "low": interval.low,
             "high": interval.high,
             "p_value": p_value,
-            "clear": p_value < SIGNIFICANCE,
+            "is_clear": p_value < SIGNIFICANCE,
         }
     return told
 

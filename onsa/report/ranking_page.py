@@ -69,7 +69,7 @@ def fronts(facts: Facts) -> list[dict[str, Any]] | None:
             for row in rows
             if (cost := number(row["cost"].get(key))) is not None
         ]
-        if len(points) > 1:
+        if len({point.cost for point in points}) > 1:
             drawn = scatter(name, points, QUALITY, text)
             front = [point.label for point in points if point.on_front]
             pictures.append({"name": name, "picture": drawn, "front": words.listed(front)})
@@ -86,19 +86,27 @@ def ranking(facts: Facts) -> dict[str, Any] | None:
     views = []
     for row, score in zip(rows, scores, strict=True):
         mark = Mark(row["label"], look_of(row, facts), score)
-        trained = number(row["cost"].get("trained_entries"))
-        parameters = number(row["cost"].get("parameters"))
         views.append(
             {
                 **row,
                 "strip": mark_strip(QUALITY, mark, axis),
                 "score": score,
-                "share": trained / parameters if trained and parameters else None,
                 "against": row.get("against_best"),
             }
         )
     failed = [row for row in facts.get("rows") or [] if row.get("why")]
     return {"rows": views, "failed": failed, "metric": QUALITY}
+
+
+def spent(facts: Facts) -> list[dict[str, Any]] | None:
+    """A row for each way: everything that it took."""
+    views = []
+    for row in done(facts):
+        trained = number(row["cost"].get("trained_entries"))
+        parameters = number(row["cost"].get("parameters"))
+        share = trained / parameters if trained and parameters else None
+        views.append({**row["cost"], "label": row["label"], "share": share})
+    return views or None
 
 
 def by_task(facts: Facts) -> dict[str, Any] | None:
@@ -154,6 +162,7 @@ def settings(facts: Facts) -> list[dict[str, Any]] | None:
 SECTIONS: Sections = (
     ("fronts", "Quality against cost", fronts),
     ("ranking", "All ways, the best first", ranking),
+    ("spent", "What each costs", spent),
     ("by_task", "Task by task", by_task),
     ("kept", "Tasks that were not trained", untrained),
     ("settings", "How each was set", settings),

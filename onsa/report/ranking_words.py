@@ -34,7 +34,7 @@ def sentences(ranking: Mapping[str, Any], budget: str) -> dict[str, Any]:
         return {"headline": "No method could be carried out.", "sentences": failures(ranking)}
     best = rows[ranking["best"]]
     others = [row for row in rows.values() if row is not best and row["models"] == 1]
-    close = [row for row in others if not row["against_best"]["clear"]]
+    close = [row for row in others if not row["against_best"]["is_clear"]]
     said = [
         *order(others, close),
         *cheaper(best, close),
@@ -84,9 +84,11 @@ def _by_mean(rows: Sequence[Row]) -> list[Row]:
 
 
 def _difference(row: Row) -> str:
-    against = row["against_best"]
-    told = f"{points(against['change'])}, {probability(against['p_value'])}"
-    return f"{short_name_of(row['label'])} ({told})"
+    return f"{short_name_of(row['label'])} ({_told(row['against_best'])})"
+
+
+def _told(difference: Mapping[str, Any]) -> str:
+    return f"{points(difference['change'])}, {probability(difference['p_value'])}"
 
 
 def cheaper(best: Row, close: Sequence[Row]) -> list[str]:
@@ -121,7 +123,7 @@ def worst_task(best: Row, others: Sequence[Row]) -> list[str]:
 
 def forgetting(best: Row) -> list[str]:
     """What the best lost of what it was not trained on."""
-    clear = {task: told for task, told in best["forgotten"].items() if told["clear"]}
+    clear = {task: told for task, told in best["forgotten"].items() if told["is_clear"]}
     if not best["forgotten"]:
         return []
     told = [f"{task} ({points(each['change'])})" for task, each in clear.items()]
@@ -132,8 +134,8 @@ def forgetting(best: Row) -> list[str]:
 def specialists(rows: Sequence[Row]) -> list[str]:
     """How far the best one model is from one for each task."""
     return [
-        f"{capital(short_name_of(row['label']))}, {row['models']} models, one for each task, have "
-        f"{percent(row['average']['mean'])}: {_difference(row)} to the best."
+        f"For comparison, {short_name_of(row['label'])}, {row['models']} models, one for each "
+        f"task, have {percent(row['average']['mean'])} ({_told(row['against_best'])})."
         for row in rows
     ]
 
@@ -145,7 +147,7 @@ def how_sure(best: Row, smallest: float | None, others: Sequence[Row]) -> list[s
     said = f"{capital(plural(seeds, 'seed'))}, {rows:,} examples each"
     if seeds == 1:
         said += "; with one seed the chance in training is not covered"
-    if smallest is not None and others:
+    if smallest and others:
         said += f"; less than about {100 * smallest:.1f} points apart, two cannot be told apart"
     return [f"{said}."]
 

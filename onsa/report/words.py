@@ -92,6 +92,8 @@ def duration(value: object) -> str:
         return MISSING
     if found < 60:
         return f"{found:.2g}{NARROW_SPACE}s" if found < 10 else f"{found:.0f}{NARROW_SPACE}s"
+    if found < 600:
+        return f"{found / 60:.1f}{NARROW_SPACE}min"
     minutes = round(found / 60)
     hours, minutes = divmod(minutes, 60)
     short = f"{minutes}{NARROW_SPACE}min"
