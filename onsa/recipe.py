@@ -376,8 +376,8 @@ def _baseline(
     own = methods[method].model_fields.keys()
     trained = (TRAINING_KEYS & raw.keys()) - COMMON_KEYS - _without_effect(methods[method])
     _require_useful(raw, own | trained, method, methods, where)
-    training = {key: raw.pop(key) for key in trained}
-    validated(Training, training, where)
+    given = {key: raw.pop(key) for key in trained}
+    training = validated(Training, given, where).model_dump(include=set(trained))
     validated(methods[method], raw, where, tasks)
     if not isinstance(label, str) or not NAME.fullmatch(label):
         raise InputError(f"not a plain label: {label!r}", where=where, way_out="use letters")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from onsa.commands.add import Addition, add_tasks
+from onsa.commands.compare import compare
 from onsa.commands.tune import carry_out, read_recipe
 from onsa.files import read_json, write_json
 from onsa.methods import method_settings
@@ -23,7 +24,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
-    "lora",
+    "lora", "compare",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -80,9 +81,11 @@ def test_every_recipe_is_known_here() -> None:
 
 @pytest.mark.parametrize("name", [*TUNE, *ADD])
 def test_a_recipe_is_valid_and_its_files_are_there(name: str) -> None:
-    for task in valid(name).tasks:
+    recipe = valid(name)
+    for task in (*recipe.tasks, *recipe.untrained_tasks):
         settings = validated(find_kind(task.kind).settings, task.options, task.name)
-        for path in filter(None, (settings.train, settings.eval)):
+        paths = (getattr(settings, key, None) for key in ("train", "eval"))
+        for path in filter(None, paths):
             assert path.startswith(SHARED) or (RECIPES / path).is_file(), path
 
 
@@ -137,6 +140,19 @@ def long_model(model: Path, folder: Path) -> Path:
     config = read_json(folder / "config.json")
     write_json(folder / "config.json", {**config, "max_position_embeddings": LONGEST})
     return folder
+
+
+def test_compare_compares_all_that_it_names(tiny_model: TinyModel, tmp_path: Path) -> None:
+    pytest.importorskip("reasoning_gym", reason="needs the extra 'demo'")
+    model = long_model(tiny_model(), tmp_path / "long")
+    given = small("compare", f"model={model}", "baselines.last_third.last_blocks=1")
+    output = tmp_path / "compared"
+    folder = compare(path_of("compare"), [*given, f"max_length={LONGEST}"], output=output)
+    rows = read_json(folder / "compare.json")["rows"]
+    assert [row["label"] for row in rows] == [
+        "base", "cpi_ft", "four_examples", "full", "last_third", "lora", "green", "merge", "single",
+    ]  # fmt: skip
+    assert not any(row["why"] for row in rows)
 
 
 def test_five_tasks_run(tiny_model: TinyModel, tmp_path: Path) -> None:
