@@ -63,12 +63,6 @@ def publish_folder(beside: Path, path: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def digest_of_file(path: Path) -> str:
-    """SHA-256 of the file's bytes, as hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def digest_of_json(value: Any) -> str:
     """SHA-256 of a JSON value in its canonical form (sorted keys), as hexadecimal."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))

@@ -67,8 +67,8 @@ def demo_recipe(model: Path, output: Path, seed: int) -> dict[str, Any]:
 def added_recipe() -> dict[str, Any]:
     """The task that comes later."""
     siblings = {"task_types": ["siblings"], "task_type_weights": [1.0]}
-    # Held 1 % keeps nothing of the earlier tasks here, held 80 % most, but costs the new task;
-    # with 2 % of the earlier rows beside it nearly nothing is lost on either side: docs/results.md.
+    # Held 1 % keeps nothing of the earlier tasks here, held 80 % more, but may cost the new task;
+    # with 2 % of the earlier rows beside it most of both is kept, but not all: docs/results.md.
     return {"core_share": 0.8, "replay": 0.02, "tasks": [_task("siblings", "aiw", 8, **siblings)]}
 
 

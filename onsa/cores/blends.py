@@ -119,6 +119,12 @@ def require_known_settings(rule: str, keys: Iterable[str]) -> None:
             )
 
 
+def seeded(rule: str, settings: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The settings of the blend `rule`, with the seed where it draws by chance."""
+    drawn = "seed" in inspect.signature(blends[rule]).parameters
+    return {**settings, "seed": seed} if drawn else dict(settings)
+
+
 @blends
 def slerp(models: Models, *, epsilon: float = 1e-4) -> Blend:
     """Spherical, folded task by task so that all weigh the same (arXiv:2508.21741).

@@ -328,7 +328,7 @@ def _fused(
         cores=cores,
         blend=settings.fusion,
         conflict=settings.conflict,
-        settings=options,
+        settings=blends.seeded(settings.fusion, options, run.recipe.seed),
     )
 
 

@@ -48,7 +48,6 @@ class Merge(Budgeted):
 def merge(run: Run, settings: Merge) -> Weights:
     """Train one model for each task and blend them into one, with no training together."""
     specialists = train_specialists(run, settings.trained_tokens)
-    own = settings.blend_settings
     fused = run.step(
         "merge",
         fuse_models,
@@ -57,7 +56,7 @@ def merge(run: Run, settings: Merge) -> Weights:
         cores={},
         blend=settings.blend,
         conflict="larger_update",
-        settings={**own, "seed": run.recipe.seed} if settings.blend == "dare" else own,
+        settings=blends.seeded(settings.blend, settings.blend_settings, run.recipe.seed),
     )
     run.find(fusion=fusion_facts(fused["record"]))
     run.stage("merged", fused["weights"])

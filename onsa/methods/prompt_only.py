@@ -15,8 +15,8 @@ from onsa.data.prompting import Pick, prompted
 from onsa.errors import InputError
 from onsa.methods import method
 from onsa.prepare import check_rows
-from onsa.recipe import Settings
 from onsa.run import Run
+from onsa.settings import Settings
 from onsa.weights import Weights
 
 

@@ -13,7 +13,7 @@ from onsa.data.example import Example
 from onsa.data.overlap import split, without_overlap
 from onsa.data.reading import named, read_examples
 from onsa.errors import InputError
-from onsa.recipe import Settings
+from onsa.settings import Settings
 from onsa.tasks import Rows
 
 RowCount = Annotated[int, Field(ge=1, strict=True)]

@@ -22,7 +22,7 @@ from onsa.data.example import Example
 from onsa.data.formats._rows import exchange
 from onsa.data.overlap import prompt_key
 from onsa.errors import InputError, did_you_mean
-from onsa.recipe import Settings
+from onsa.settings import Settings
 from onsa.tasks import Kind, Rows
 from onsa.tasks._extras import import_extra
 
