@@ -24,7 +24,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
-    "lora", "compare",
+    "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -121,6 +121,11 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("prompt_only", ["base", "zero_shot", "random_examples", "prompt_only"]),
         ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
         ("lora", ["base", "full", "lora"]),
+        ("gradual", ["base", "full", "gradual"]),
+        ("layernorm", ["base", "all_norms", "full", "layernorm"]),
+        ("fangle", ["base", "smallest", "full", "fangle"]),
+        ("green", ["base", "full", "green"]),
+        ("wise_ft", ["base", "full", "wise_ft"]),
     ],
 )
 def test_a_recipe_runs(
