@@ -52,6 +52,7 @@ def sample() -> dict[str, Any]:
         "retention": {"cpi_ft": retention(STAGES), "sequence": retention(SEQUENCE)},
         "untrained": untrained(),
         **relations(),
+        "angles": {"fangle": angles()},
         "cores": {name: core(name, chance) for name in TASKS},
         "curves": curves(chance),
         "fusion": fusion(chance),
@@ -169,6 +170,15 @@ def untrained() -> dict[str, Any]:
         ],
         "flips": [],
     }
+
+
+def angles() -> dict[str, Any]:
+    layers = [
+        {"block": str(block), "role": role, "angle": 1e-3 * (1 + abs(block - middle))}
+        for role, middle in (("attention", 3), ("mlp", 9))
+        for block in range(12)
+    ]
+    return {"layers": layers, "chosen": [["0", "attention"], ["11", "attention"], ["0", "mlp"]]}
 
 
 def flip(before: str, name: str) -> dict[str, Any]:

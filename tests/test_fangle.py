@@ -87,7 +87,7 @@ def test_only_the_chosen_layers_move_from_the_base(
 ) -> None:
     keys = {"roles": ["mlp"], "num_train_epochs": 0.3}
     run = onsa.tune(**recipe(architecture, method="fangle", **keys))
-    found = read_json(run / "report.json")["angles"]
+    found = read_json(run / "report.json")["angles"]["fangle"]
     [(block, role)] = found["chosen"]
     layers = {entry["block"]: entry["angle"] for entry in found["layers"] if entry["role"] == "mlp"}
     assert role == "mlp"

@@ -123,7 +123,8 @@ def _tensors(base: Weights, layers: Sequence[Layer]) -> list[str]:
 
 def _tell(run: Run, angles: Mapping[str, Any], chosen: Sequence[Layer], settings: Fangle) -> None:
     """The angles, and what was chosen by them, for the report."""
-    run.find(angles={**angles, "chosen": [list(layer) for layer in chosen]})
+    found_here = {**angles, "chosen": [list(layer) for layer in chosen]}
+    run.find(angles={**run.findings.get("angles", {}), run.path: found_here})
     for role in settings.roles:
         blocks = [block for block, kind in chosen if kind == role]
         found = [e["angle"] for e in angles["layers"] if e["role"] == role]

@@ -201,6 +201,27 @@ def loss_panel(label: str, curves: dict[str, list[Point]], colours: dict[str, in
     return panel(f"Loss against trained tokens, {label}: {'; '.join(said)}", *parts)
 
 
+def angle_panel(role: str, angles: Sequence[Point], chosen: Sequence[float]) -> Markup:
+    """The angle of each block in milliradians, from the lowest block up; dots are what trains."""
+    x = Axis(angles[0][0] - 0.5, angles[-1][0] + 0.5, ())
+    y = Axis.over([0.0, *(angle for _, angle in angles)])
+    plane = Plane(x, y)
+    plain = Metric("mrad", is_share=False)
+    stride = max(1, math.ceil(len(angles) / 8))
+    x_texts = {block: coordinate(block) for block, _ in angles[::stride]}
+    parts = [plane.frame(x_texts, {tick: tick_text(plain, tick, y) for tick in y.ticks})]
+    parts.append(plane.line(angles, "result"))
+    for block, angle in angles:
+        across, up = plane.at(block, angle)
+        said = f"block {block:.0f}: {angle:.3g} mrad{', trains' if block in chosen else ''}"
+        dot = element("circle", cx=across, cy=up, r=4 if block in chosen else 2, class_="symbol")
+        look = "result" if block in chosen else "base"
+        parts.append(element("g", element("title", said), dot, class_=f"mark {look}"))
+    trained = ", ".join(coordinate(block) for block in chosen) or "none"
+    largest = max(angle for _, angle in angles)
+    return panel(f"{role}: angles up to {largest:.3g} mrad; trained blocks {trained}", *parts)
+
+
 def stacked_bar(parts: Sequence[tuple[str, float, str]]) -> Markup:
     """Counts side by side as (name, count, look): what they add up to is the whole width."""
     total = sum(amount for _, amount, _ in parts) or 1.0

@@ -36,6 +36,7 @@ SECTIONS: Sections = (
     ("transfer", "What one task does for another", cores.transfer),
     ("groups", "Groups and their order", cores.groups),
     ("cores", "Where the cores lie", cores.cores),
+    ("angles", "Fine-tuned angles", training.angles),
     ("curves", "Loss while training", training.curves),
     ("fusion", "Fusion", training.fusion),
     ("held", "What was held, and the proof", training.held),

@@ -61,3 +61,31 @@ def held(facts: Facts) -> list[dict[str, Any]] | None:
         proof = "broken" if broken else "kept" if known else "unknown"
         rows.append({**entry, "proof": proof if number(entry.get("entries")) != 0 else "nothing"})
     return rows or None
+
+
+def angles(facts: Facts) -> list[dict[str, Any]] | None:
+    """How far each layer turned in full training, and which of them trained afterwards."""
+    views = []
+    for label, found in (facts.get("angles") or {}).items():
+        for role, (points, chosen) in _by_role(found).items():
+            drawn = charts.angle_panel(role, points, chosen)
+            views.append({"label": label, "role": role, "panel": drawn})
+    return views or None
+
+
+def _by_role(found: Facts) -> dict[str, tuple[list[charts.Point], list[float]]]:
+    """By role: (block, angle in mrad) from the lowest block up, and the blocks that were chosen."""
+    chosen = {(str(block), str(role)) for block, role in found.get("chosen") or []}
+    roles: dict[str, dict[float, float]] = {}
+    for layer in found.get("layers") or []:
+        block, role, angle = str(layer.get("block")), str(layer.get("role")), layer.get("angle")
+        if block.isdecimal() and number(angle) is not None:
+            roles.setdefault(role, {})[float(block)] = 1000 * float(angle)
+    return {
+        role: (
+            sorted(points.items()),
+            [block for block in sorted(points) if (f"{block:.0f}", role) in chosen],
+        )
+        for role, points in roles.items()
+        if len(points) > 1
+    }
