@@ -122,6 +122,19 @@ def test_a_budget_of_flops_gives_cheaper_ways_more_tokens(path: Path) -> None:
     assert not list((path.parent / "run-compare" / "pilots").glob(".*"))
 
 
+def test_a_budget_of_minutes_counts_what_is_done_beside_training(path: Path) -> None:
+    folder = compare(path, [], methods=["full", "cpi_ft"], budget="minutes=0.1")
+    rows = {label: row["cost"] for label, row in rows_of(folder).items()}
+    for label, cost in rows.items():
+        pilot = read_json(folder / "pilots" / f"{label}.json")
+        a_token = pilot["training_seconds"] / pilot["trained_tokens"]
+        wanted = (6 - pilot["other_seconds"]) / a_token
+        assert cost["trained_tokens"] == pytest.approx(wanted, rel=0.2)
+    # Cores, overlap and fusion leave less time for training.
+    pilots = [read_json(folder / "pilots" / f"{label}.json") for label in ("full", "cpi_ft")]
+    assert pilots[0]["other_seconds"] < pilots[1]["other_seconds"]
+
+
 def test_a_budget_that_is_spent_at_once_fails_that_way_alone(path: Path) -> None:
     ended = onsa("compare", path, "--methods", "base,full", "--budget", "flops=10")
     assert ended.code == 0
