@@ -137,7 +137,7 @@ def peft() -> Any:
     """The library `peft`, with the type of adapter known to it that is ours.
 
     Raises:
-        InputError: it is not installed.
+        InputError: it is not installed, or too old.
     """
     try:
         import peft as library
@@ -145,7 +145,8 @@ def peft() -> Any:
         import onsa.peft_bottleneck  # noqa: F401
     except ImportError:
         raise InputError(
-            "adapters need the library 'peft'", way_out="pip install 'onsa[peft]'"
+            "adapters need the library 'peft' from version 0.21 on",
+            way_out="pip install 'onsa[peft]'",
         ) from None
     return library
 

@@ -24,6 +24,9 @@ from peft.utils import PeftType
 from torch import Tensor, nn
 from transformers.activations import ACT2FN
 
+if not hasattr(BaseTuner, "_get_adapter_state_dict"):  # older ones save their own types only
+    raise ImportError("bottleneck adapters need the library 'peft' from version 0.21 on")
+
 START_STD = 1e-2  # of the down-projection, cut off at two of them (arXiv:1902.00751)
 
 

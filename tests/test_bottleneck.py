@@ -142,8 +142,8 @@ def test_a_run_s_adapter_loads_in_a_process_that_imports_one_module(
     run = onsa.tune(**recipe("gpt2", method="adapter", bottleneck=WIDTH, num_train_epochs=0.3))
     stored = load_file(run / "model" / "adapter_model.safetensors")
     assert sum(tensor.numel() for tensor in stored.values()) == BLOCKS * 2 * ONE
-    assert any("import onsa.peft_bottleneck" in note for note in run.notes)
-
+    card = (run / "model" / "README.md").read_text(encoding="utf-8")
+    assert "import onsa.peft_bottleneck\nfrom transformers" in card
     done = load_alone("import onsa.peft_bottleneck", run / "model", tmp_path / "logits.pt")
     assert done.returncode == 0, done.stderr
     ours = load_model(Adapter(run / "model", Weights(run.base.folder))).eval()

@@ -23,7 +23,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
-    "lora",
+    "lora", "adapter", "expand",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -118,6 +118,7 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("prompt_only", ["base", "zero_shot", "random_examples", "prompt_only"]),
         ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
         ("lora", ["base", "full", "lora"]),
+        ("adapter", ["base", "lora", "adapter"]),
     ],
 )
 def test_a_recipe_runs(
@@ -129,6 +130,11 @@ def test_a_recipe_runs(
 def test_partial_runs(tiny_model: TinyModel, tmp_path: Path) -> None:
     run = tune_small("partial", tiny_model(), tmp_path, "last_blocks=1")
     assert labels(run.folder) == ["base", "full", "feed_forward", "attention", "partial"]
+
+
+def test_expand_runs(tiny_model: TinyModel, tmp_path: Path) -> None:
+    run = tune_small("expand", tiny_model(), tmp_path, "every=1")
+    assert labels(run.folder) == ["base", "full", "expand"]
 
 
 def long_model(model: Path, folder: Path) -> Path:

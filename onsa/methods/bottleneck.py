@@ -18,6 +18,7 @@ from onsa.methods import method
 from onsa.run import Run, Step
 from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, train_adapter
 
+TYPE = "onsa.peft_bottleneck"  # the module that makes it known to PEFT
 PLACES: dict[str, tuple[Writer, ...]] = {
     "houlsby": ("attention", "mlp"),
     "pfeiffer": ("mlp",),
@@ -38,11 +39,10 @@ class Bottleneck(AdapterSettings):
 @method("adapter", settings=Bottleneck, paper="arXiv:1902.00751")
 def adapter(run: Run, settings: Bottleneck) -> Adapter:
     """Train small networks that are put behind attention and feed-forward."""
-    trained = run_adapter(run, "adapter", train_bottlenecks, settings)
-    run.warn(
-        "PEFT loads the adapter in model/ after 'import onsa.peft_bottleneck'; it cannot be merged"
-    )
-    return trained
+    if run.path == run.recipe.method:  # not where it is a baseline, whose adapter is not exported
+        run.warn(f"PEFT loads the adapter in model/ after 'import {TYPE}'; it cannot be merged")
+        run.find(imports=[TYPE])
+    return run_adapter(run, "adapter", train_bottlenecks, settings)
 
 
 def train_bottlenecks(step: Step, *, settings: Bottleneck, **inputs: Any) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def expand(run: Run, settings: Expand) -> Weights:
     run.starts[run.path] = start
     old = len(set(order))
     run.warn(
-        f"expand: {len(order)} blocks, of which {old} are the base's; "
+        f"{run.path}: {len(order)} blocks, of which {old} are the base's; "
         f"{start.entry_count:,} parameters instead of {run.base.entry_count:,}"
     )
     added = {str(number) for number in _added(order)}
