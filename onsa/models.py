@@ -33,6 +33,7 @@ TOKENIZER_FILES = (
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
     "generation_config.json",
 )  # fmt: skip
+PROBE_ROWS, PROBE_TOKENS = 4, 32
 
 ROLES = (  # the first that matches wins: `input_layernorm`, `self_attn.q_norm` are norms
     ("norm", re.compile(r"norm|(^|\.)ln_|layernorm")),
@@ -133,16 +134,19 @@ def _load_adapter(adapter: Adapter, model: Any) -> Any:
 
 
 def peft() -> Any:
-    """The library `peft`.
+    """The library `peft`, with the type of adapter known to it that is ours.
 
     Raises:
-        InputError: it is not installed.
+        InputError: it is not installed, or too old.
     """
     try:
         import peft as library
+
+        import onsa.peft_bottleneck  # noqa: F401
     except ImportError:
         raise InputError(
-            "adapters need the library 'peft'", way_out="pip install 'onsa[peft]'"
+            "adapters need the library 'peft' from version 0.21 on",
+            way_out="pip install 'onsa[peft]'",
         ) from None
     return library
 
@@ -260,6 +264,17 @@ def compute_dtype(precision: str) -> torch.dtype:
     capable: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     fast = capable.get("avx512_bf16") or capable.get("amx_bf16")
     return torch.bfloat16 if fast else torch.float32
+
+
+@torch.inference_mode()
+def probe_logits(model: Any) -> torch.Tensor:
+    """Logits of random tokens, always the same ones: what a model says before and after a change
+    that must not show."""
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(vocabulary, (PROBE_ROWS, PROBE_TOKENS), generator=draw)
+    logits: torch.Tensor = model(input_ids=ids.to(model.device), use_cache=False).logits
+    return logits.float()
 
 
 def device() -> torch.device:

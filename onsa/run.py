@@ -101,6 +101,7 @@ class Run:
         self.specialists: set[str] = set()  # paths that end in one model for each task
         self.history: list[StepRecord] = []
         self.stages: list[Stage] = []
+        self.starts: dict[str, Weights] = {}  # by path, where it made another model of the base
         self.findings: dict[str, Any] = {}
         self.notes: list[str] = []
         self.cores: dict[str, ParameterMask] = {}  # of its tasks, where the method found them

@@ -23,6 +23,7 @@ LAYERS = [
         "losses",
         "base_model",
         "models",
+        "peft_bottleneck",
         "tasks",
         "data",
         "metrics",

@@ -18,6 +18,7 @@ from onsa.files import read_json
 from onsa.methods import all_methods
 from onsa.run import Run
 from onsa.training.trainer import PlannedTrainer
+from onsa.weights import Weights
 
 Keys = Callable[..., dict[str, Any]]
 # What moves little of a random model learns next to nothing at the rate that suits its matrices.
@@ -71,6 +72,11 @@ def last_training(run: Run, path: str) -> dict[str, Any]:
     return facts[-1]
 
 
+def start_of(run: Run) -> Weights:
+    """The base, or the larger model that the method made of it."""
+    return run.starts.get(run.recipe.method, run.base)
+
+
 def test_defaults_construct_and_unknown_settings_are_refused(
     recipe: Keys, method: dict[str, Any]
 ) -> None:
@@ -106,7 +112,11 @@ def loads_with_transformers(folder: Path) -> None:
 
 
 def loads_with_peft(folder: Path) -> None:
-    """As a process would that never heard of onsa; what is missing would start at random."""
+    """As PEFT does by itself; what is missing would start at random.
+
+    PEFT has no bottleneck adapters: `adapter` needs `onsa.peft_bottleneck` imported, as it is here.
+    tests/test_bottleneck.py loads one in a process of its own, which imports nothing else of onsa.
+    """
     stored = load_file(folder / "adapter_model.safetensors")
     loaded = AutoPeftModelForCausalLM.from_pretrained(folder)
     found = get_peft_model_state_dict(loaded)
@@ -123,10 +133,11 @@ def test_what_may_move_has_moved_and_nothing_else(recipe: Keys, method: dict[str
         if is_adapter(folder):
             assert sum(tensor.numel() for tensor in stored.values()) >= facts["trained_entries"]
             continue
-        still = [name for name in run.base.names if torch.equal(run.base[name], stored[name])]
-        entries = sum(run.base[name].numel() for name in still)
-        assert entries <= run.base.entry_count - facts["trained_entries"]
-        assert entries == run.base.entry_count or trains(method)
+        start = start_of(run)
+        still = [name for name in start.names if torch.equal(start[name], stored[name])]
+        entries = sum(start[name].numel() for name in still)
+        assert entries <= start.entry_count - facts["trained_entries"]
+        assert entries == start.entry_count or trains(method)
     assert all(entry["changed"] == 0 for entry in read_json(run / "report.json")["held"])
 
 
@@ -162,7 +173,7 @@ def test_a_trained_share_that_is_reported_is_the_counted_one(
     run = onsa.tune(**recipe(**method))
     for entry in read_json(run / "report.json")["held"]:
         record = next(record for record in run.history if record.name == entry["stage"])
-        assert entry["entries"] == record.facts["held"]["entries"] < run.base.entry_count
+        assert entry["entries"] == record.facts["held"]["entries"] < start_of(run).entry_count
     assert read_json(run / "report.json")["model"]["parameters"] == sum(
         parameter.numel()
         for parameter in AutoModelForCausalLM.from_pretrained(run.base.folder).parameters()

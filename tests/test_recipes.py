@@ -25,6 +25,7 @@ SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
     "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft",
+    "lora", "adapter", "expand",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -126,6 +127,7 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("fangle", ["base", "smallest", "full", "fangle"]),
         ("green", ["base", "full", "green"]),
         ("wise_ft", ["base", "full", "wise_ft"]),
+        ("adapter", ["base", "lora", "adapter"]),
     ],
 )
 def test_a_recipe_runs(
@@ -137,6 +139,11 @@ def test_a_recipe_runs(
 def test_partial_runs(tiny_model: TinyModel, tmp_path: Path) -> None:
     run = tune_small("partial", tiny_model(), tmp_path, "last_blocks=1")
     assert labels(run.folder) == ["base", "full", "feed_forward", "attention", "partial"]
+
+
+def test_expand_runs(tiny_model: TinyModel, tmp_path: Path) -> None:
+    run = tune_small("expand", tiny_model(), tmp_path, "every=1")
+    assert labels(run.folder) == ["base", "full", "expand"]
 
 
 def long_model(model: Path, folder: Path) -> Path:

@@ -7,20 +7,26 @@ their rows of it: the adapter sits on the whole matrix; what would change the ot
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from onsa.errors import InputError, did_you_mean
 from onsa.masks import ParameterMask
+from onsa.models import place_of
 
 PROJECTIONS = ("query", "key", "value")
 SEPARATE = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
 FUSED = {"gpt2": "c_attn", "gpt_neox": "query_key_value"}
 ALL_LINEAR = "all-linear"  # PEFT's word for every linear module but the head
+Writer = Literal["attention", "mlp"]
+WRITERS = re.compile(  # Llama and most, OPT, GPT-2, GPT-NeoX and BERT, GPT-J, Mixtral, ModernBERT
+    r"\.(o_proj|out_proj|c_proj|(?<!intermediate\.)dense|dense_4h_to_h|down_proj|fc2|fc_out|w2|Wo)$"
+)
 ADDED_TO_ROWS = re.compile(r"\.(lora_B|lora_magnitude_vector)\.|\.base_layer\.bias$")
 
 
@@ -70,6 +76,38 @@ def module_paths(model: Any, wanted: Sequence[str]) -> list[str]:
     """The whole names of the modules that end in one of `wanted`."""
     ends = tuple(f".{name}" for name in wanted)
     return [name for name, _ in model.named_modules() if f".{name}".endswith(ends)]
+
+
+def is_writer(module: str) -> bool:
+    """Whether a module, by its name, is the matrix by which attention or feed-forward of a block
+    write what they give back."""
+    return place_of(module).block.isdigit() and bool(WRITERS.search(module))
+
+
+def find_writers(model: Any, parts: Sequence[Writer]) -> str:
+    """A regular expression for the modules by which `parts` of each block write what they give.
+
+    Raises:
+        InputError: a part that does not have exactly one such module in every block.
+    """
+    blocks = model.config.get_text_config().num_hidden_layers
+    ends: set[str] = set()
+    for part in parts:
+        found = [name for name, _ in _matrices(model) if _part_of_writer(name) == part]
+        if Counter(place_of(name).block for name in found) != Counter(map(str, range(blocks))):
+            raise InputError(
+                f"where the {part} of a {model.config.model_type} writes is not known here",
+                way_out="choose another method, such as lora",
+            )
+        ends |= {re.split(r"\.\d+\.", name, maxsplit=1)[1] for name in found}
+    return rf".*\.\d+\.({'|'.join(map(re.escape, sorted(ends)))})"
+
+
+def _part_of_writer(module: str) -> str:
+    """`attention`, `mlp`, or nothing: one expert of several is no writer by itself."""
+    if not is_writer(module) or "expert" in module:
+        return ""
+    return "attention" if re.search(r"attn|attention", module) else "mlp"
 
 
 def rows_left_out(model: Any, targets: Targets) -> ParameterMask | None:

@@ -6,17 +6,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from onsa.adapter import Adapter
 from onsa.base_model import find_tuned, open_tuned
 from onsa.errors import InputError
 from onsa.files import publish_folder
-from onsa.models import copy_companions, device, load_model, shortened
+from onsa.models import (
+    PROBE_ROWS,
+    PROBE_TOKENS,
+    copy_companions,
+    device,
+    load_model,
+    probe_logits,
+    shortened,
+)
 from onsa.report.words import memory
 
 TOLERANCE = 1e-4  # of the largest logit; float32 leaves about 1e-6
-PROBE_ROWS, PROBE_TOKENS = 4, 32
 
 
 def merge_adapter(run: Path, output: Path | None = None) -> str:
@@ -59,7 +64,7 @@ def fold(model: Any, where: Path) -> tuple[Any, float]:
             where=where,
             way_out="use it as an adapter",
         )
-    before = _probe(model)
+    before = probe_logits(model)
     try:
         merged = model.merge_and_unload()
     except Exception as fault:  # tuners that cannot raise whatever they happen to
@@ -68,7 +73,7 @@ def fold(model: Any, where: Path) -> tuple[Any, float]:
             where=where,
             way_out="use it as an adapter",
         ) from None
-    difference = float((_probe(merged) - before).abs().max() / before.abs().max())
+    difference = float((probe_logits(merged) - before).abs().max() / before.abs().max())
     if not difference <= TOLERANCE:
         raise InputError(
             f"merged, its logits would differ by {difference:.1e} of the largest",
@@ -76,16 +81,6 @@ def fold(model: Any, where: Path) -> tuple[Any, float]:
             way_out="use it as an adapter: one on a tied embedding cannot be merged",
         )
     return merged, difference
-
-
-@torch.inference_mode()
-def _probe(model: Any) -> torch.Tensor:
-    """Logits of random tokens, always the same ones."""
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    draw = torch.Generator().manual_seed(0)
-    ids = torch.randint(vocabulary, (PROBE_ROWS, PROBE_TOKENS), generator=draw)
-    logits: torch.Tensor = model(input_ids=ids.to(model.device), use_cache=False).logits
-    return logits.float()
 
 
 def write_merged(model: Any, adapter: Adapter, target: Path) -> None:

@@ -76,6 +76,7 @@ def _carry_out(run: Run, home: Path, command: str) -> Run:
     recipe = run.recipe
     run.progress.expect(tokens_to_train(recipe, run.tasks, run.encoder))
     result = run_method(run, recipe.method, recipe.settings)
+    cores = run.cores  # a baseline may find others
     budget = run.trained_tokens(run.path)
     for baseline in recipe.baselines:
         run.path, run.recipe = baseline.label, recipe.with_training(baseline.training)
@@ -85,7 +86,8 @@ def _carry_out(run: Run, home: Path, command: str) -> Run:
     export(run, result)
     if isinstance(result, Weights):
         tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
-        save_state(run, State([(home, recipe)], run.companions, run.base, result, tasks, run.cores))
+        start = run.starts.get(run.path, run.base)
+        save_state(run, State([(home, recipe)], run.companions, start, result, tasks, cores))
     write_report(run.folder, collect(run, scores, score_untrained(run), command))
     return run
 

@@ -174,8 +174,9 @@ def data(facts: Facts) -> str:
 def use(facts: Facts) -> str:
     if pipeline(facts) != "text-generation":
         return ""
+    needed = "".join(f"import {name}\n" for name in facts.get("imports") or [])
     code = (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+        f"{needed}from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
         'folder = "."  # where this file lies\n'
         "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
         "model = AutoModelForCausalLM.from_pretrained(folder)"
