@@ -27,6 +27,7 @@ LAYERS = [
         "data",
         "metrics",
         "run",
+        "virtual_tokens",
     },
     {"recipe", "settings", "weights", "adapter", "masks", "weight_ops", "resources", "progress"},
     {"errors", "files", "plain_yaml", "tensor_file"},

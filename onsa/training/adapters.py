@@ -11,8 +11,10 @@ from transformers.pytorch_utils import Conv1D
 from onsa.adapter import Adapter
 from onsa.choosing.choices import RateOf
 from onsa.choosing.targets import module_paths
+from onsa.data.encoding import Encoder
 from onsa.errors import InputError
 from onsa.models import peft, shortened
+from onsa.recipe import Training
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.train import train, train_mixed
@@ -22,6 +24,18 @@ class AdapterSettings(Budgeted):
     """What every adapter can be told; the other settings are PEFT's, under its names."""
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"layer_decay", "learning_rates"})
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions of the model that the adapter takes before the input."""
+        return 0
+
+    def require(self, config: Any, training: Training, encoder: Encoder) -> None:
+        """Refuse, before anything is trained, what the adapter does not fit.
+
+        Raises:
+            InputError: the model of this config, this training or this machine.
+        """
 
 
 def run_adapter(
