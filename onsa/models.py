@@ -232,6 +232,7 @@ def save_trained(model: Any, folder: Path, base: Weights) -> Tuned:
     if not hasattr(model, "peft_config"):
         save_by_parameter(model, folder / "weights")
         return Weights(folder / "weights")
+    model.eval()  # what makes virtual tokens is run once more to store them, without dropout
     # 'auto' would ask the hub for the base's config, and save the embedding where it has grown.
     model.save_pretrained(folder / "adapter", save_embedding_layers=False)
     (folder / "adapter" / "README.md").unlink(missing_ok=True)  # an empty card; ours says more

@@ -97,7 +97,7 @@ def _build(architecture: str, tokenizer: Any, folder: Path, keys: dict[str, Any]
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        **{**ARCHITECTURES[architecture], **keys},
+        **{**ARCHITECTURES.get(architecture, {}), **keys},
     )
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)

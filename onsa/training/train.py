@@ -6,6 +6,7 @@ import dataclasses
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,7 +117,11 @@ def train(
         model = reshape(model)
     held_still = hold if hold_added is None else hold_added(model)
     if training.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # transformers 5 is renaming it
+            model.gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
     with held(model, held_still) as hold_now, PeakMemory() as memory:
         rates_of = rate_of or rates(start.float_shapes, training)
         trainer = make_trainer(step, model, plan, corpus, training, seed, hold_now, start, rates_of)
