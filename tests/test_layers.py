@@ -23,6 +23,7 @@ LAYERS = [
         "losses",
         "base_model",
         "models",
+        "quantization",
         "tasks",
         "data",
         "metrics",

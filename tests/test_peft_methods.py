@@ -21,6 +21,7 @@ from peft import (
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from transformers import (
     AutoModelForCausalLM,
+    BitsAndBytesConfig,
     DataCollatorForSeq2Seq,
     PrinterCallback,
     Trainer,
@@ -46,8 +47,8 @@ FUSED = {"gpt2": "c_attn", "gpt_neox": "query_key_value"}
 HEADS, HIDDEN = 4, 32
 
 
-def load(folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+def load(folder: Path, **how: Any) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **how)
 
 
 def merged(run: Run) -> Any:
@@ -157,8 +158,14 @@ class Losses(TrainerCallback):
         self.seen += [logs["loss"]] if "loss" in logs else []
 
 
+LORA = LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"])
+FOUR_BITS = {
+    "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True,
+    "bnb_4bit_compute_dtype": torch.float32,
+}  # fmt: skip
 PLAIN = {
-    "lora": LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"]),
+    "lora": LORA,
+    "lora nf4": LORA,
     "prefix": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=20),
     "p_tuning": PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=20),
     "prompt_tuning": PromptTuningConfig(
@@ -167,19 +174,24 @@ PLAIN = {
 }
 
 
-@pytest.mark.parametrize("method", PLAIN)
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_losses_are_those_of_peft_and_the_plain_trainer(
-    method: str, recipe: Keys, tiny_model: TinyModel, tokenizer: Any, tmp_path: Path
+    name: str, recipe: Keys, tiny_model: TinyModel, tokenizer: Any, tmp_path: Path
 ) -> None:
     lively = str(tiny_model("llama", initializer_range=0.1))
+    method, _, quantization = name.partition(" ")
     given = recipe(method=method, seed=3, warmup_ratio=0.0, model=lively)
+    how = {}
+    if quantization:
+        pytest.importorskip("bitsandbytes", reason="needs the extra 'qlora'")
+        given["quantization"], how["quantization_config"] = "nf4", BitsAndBytesConfig(**FOUR_BITS)
     # Whole batches only: the plain Trainer cuts the rows into eights one after another.
     run = onsa.tune(**{**given, "tasks": [{**given["tasks"][0], "train_rows": 48}]})
-    model = load(run.base.folder)
+    model = load(run.base.folder, **how)
     torch.manual_seed(3)
     seen = Losses()
     trainer = Trainer(
-        model=get_peft_model(model, copy.deepcopy(PLAIN[method])),
+        model=get_peft_model(model, copy.deepcopy(PLAIN[name])),
         args=TrainingArguments(
             output_dir=str(tmp_path / "plain"),
             learning_rate=3e-3,

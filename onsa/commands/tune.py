@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from onsa.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
+from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
 from onsa.data.budget import tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
@@ -157,7 +157,7 @@ def _write_model(run: Run, tuned: Tuned, folder: Path) -> None:
 
 
 def _write_adapter(run: Run, adapter: Adapter, folder: Path) -> None:
-    """PEFT's two files; the base is named as the recipe names it, a folder by its whole path."""
+    """Its files; the base is named as the recipe names it, a folder by its whole path."""
     config = read_json(adapter.folder / CONFIG_FILE)
     from_hub = run.companions.parent.name == "snapshots"  # the hub's own cache
     named = run.recipe.model if from_hub else str(run.companions.resolve())
@@ -165,7 +165,9 @@ def _write_adapter(run: Run, adapter: Adapter, folder: Path) -> None:
     if config.get("tokenizer_name_or_path"):  # what read the text that a soft prompt started from
         config["tokenizer_name_or_path"] = named
     write_json(folder / CONFIG_FILE, config)
-    shutil.copyfile(adapter.folder / WEIGHTS_FILE, folder / WEIGHTS_FILE)
+    for name in (WEIGHTS_FILE, BASE_FILE):
+        if (adapter.folder / name).is_file():
+            shutil.copyfile(adapter.folder / name, folder / name)
 
 
 def _write_weights(run: Run, weights: Weights, folder: Path) -> None:

@@ -79,6 +79,7 @@ def train(
     keep_second_moment: bool = False,
     part_of_schedule: tuple[float, float] = (0.0, 1.0),
     hold_rule: str = "earlier cores",
+    load: Callable[[Weights], Any] = load_model,
     reshape: Callable[[Any], Any] | None = None,
     hold_added: Callable[[Any], ParameterMask | None] | None = None,
     steer: Callable[[PlannedTrainer], TrainerCallback] | None = None,
@@ -92,6 +93,7 @@ def train(
         part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
             to 1; several trainings that share one do not warm up anew.
         hold_rule: what `hold` is, in words, for the report.
+        load: makes a model of `start`.
         reshape: makes of the loaded model the one that is trained, such as one with an adapter.
         hold_added: what of the reshaped model is held still; `hold` is of `start`.
         steer: makes a callback that changes what trains as the training goes on.
@@ -111,7 +113,7 @@ def train(
         "trained_tokens": trained_tokens(plan, corpus),
         "processed_tokens": processed_tokens(plan, corpus),
     }
-    model = load_model(start)
+    model = load(start)
     if reshape is not None:
         torch.manual_seed(seed)  # what it adds may start at random
         model = reshape(model)
