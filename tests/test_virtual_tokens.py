@@ -217,6 +217,7 @@ def test_a_run_in_bfloat16_is_scored_chats_and_is_not_merged(
 ) -> None:
     run = onsa.tune(**recipe(architecture, method=method, **SMALL, precision="bfloat16"))
     assert [row["label"] for row in read_json(run / "report.json")["results"]] == ["base", method]
+    assert "library_name: peft" in (run / "model" / "README.md").read_text(encoding="utf-8")
     scorer = load_scorer(run.folder)
     assert isinstance(reply_to(scorer, [{"role": "user", "content": "again ba"}], 4), str)
     with pytest.raises(InputError, match="adds input, not weights: it cannot be merged"):

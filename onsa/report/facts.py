@@ -15,6 +15,7 @@ from onsa.files import read_json
 from onsa.metrics.intervals import NORMAL_95, Interval, mean_interval
 from onsa.metrics.paired import compare_paired
 from onsa.resources import describe_machine, versions
+from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.masks import ParameterMask
@@ -31,6 +32,7 @@ def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
     return {
         **origin(run, title, command),
         "method": run.about_method,
+        "adapter": adapter(run),
         "tasks": [_task(task) for task in run.tasks],
         "results": results(run, scores),
         "flips": flips(run, scores),
@@ -42,6 +44,14 @@ def collect(run: Run, scores: Scores, command: str) -> dict[str, Any]:
         "notes": run.notes + training_notes(run),
         "steps": _steps(run),
     }
+
+
+def adapter(run: Run) -> dict[str, Any] | None:
+    """What of the result only works over its base; None for a whole model."""
+    tuned = [stage.weights for stage in run.stages if stage.path == run.recipe.method][-1]
+    if isinstance(tuned, Weights):
+        return None
+    return {"stored_bytes": tuned.stored_bytes, "quantization": tuned.quantization}
 
 
 def origin(run: Run, title: str, command: str) -> dict[str, Any]:
