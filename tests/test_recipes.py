@@ -23,7 +23,7 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
-    "lora",
+    "lora", "soft_prompts",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -118,6 +118,7 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("prompt_only", ["base", "zero_shot", "random_examples", "prompt_only"]),
         ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
         ("lora", ["base", "full", "lora"]),
+        ("soft_prompts", ["base", "p_tuning", "prompt_tuning", "prefix"]),
     ],
 )
 def test_a_recipe_runs(
