@@ -249,7 +249,10 @@ def test_a_text_is_where_prompt_tuning_starts(tiny_model: TinyModel, tokenizer: 
     ("given", "said"),
     [
         ({"method": "prefix", "encoder_hidden_size": 8}, "no effect without 'prefix_projection: t"),
-        ({"method": "prefix", "gradient_checkpointing": True}, "no effect with method 'prefix'"),
+        (
+            {"method": "prefix", "gradient_checkpointing": True},
+            "prefix: a prefix is lost",
+        ),
         ({"method": "p_tuning", "encoder_num_layers": 3}, "no effect without 'encoder_reparam"),
         ({"method": "p_tuning", "encoder_dropout": 0.1}, "no effect without 'encoder_reparam"),
         (

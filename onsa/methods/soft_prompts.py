@@ -59,7 +59,6 @@ class Prefix(SoftPrompt):
         None, description="where keys and values start: at random, or at 0"
     )
     needs = (("encoder_hidden_size", "prefix_projection", True),)
-    no_effect = AdapterSettings.no_effect | {"gradient_checkpointing"}
 
     def require(self, config: Any, training: Training, encoder: Encoder) -> None:
         if config.model_type not in PREFIX_FITS:
