@@ -8,11 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 from onsa.errors import InputError
+from onsa.files import read_json
 from onsa.tensor_file import read_header
 from onsa.weights import Weights
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
+BASE_FILE = "base.json"  # beside them where the base was not held as floats in training
 
 
 class Adapter:
@@ -39,9 +41,23 @@ class Adapter:
         return (self.folder / WEIGHTS_FILE).stat().st_size
 
     @cached_property
+    def quantization(self) -> str | None:
+        """How its base was held in training, and is held in use; None: as floats."""
+        if not (self.folder / BASE_FILE).is_file():
+            return None
+        kind = read_json(self.folder / BASE_FILE).get("quantization")
+        if kind != "nf4":
+            raise InputError(
+                f"a base held as {kind!r} is not known here",
+                where=self.folder / BASE_FILE,
+                way_out="write 'nf4', or delete the file for a base as floats",
+            )
+        return str(kind)
+
+    @cached_property
     def digest(self) -> str:
-        """SHA-256 over its two files and its base."""
-        total = hashlib.sha256(self.base.digest.encode())
+        """SHA-256 over its files and its base."""
+        total = hashlib.sha256(f"{self.base.digest}{self.quantization or ''}".encode())
         for name in (CONFIG_FILE, WEIGHTS_FILE):
             total.update((self.folder / name).read_bytes())
         return total.hexdigest()

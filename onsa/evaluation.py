@@ -7,6 +7,7 @@ in memory fails at once. The arithmetic is that of the training's precision.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 import time
@@ -21,6 +22,7 @@ from onsa.data.example import Example
 from onsa.losses import token_losses
 from onsa.models import compute_dtype, device, load_model
 from onsa.recipe import Training
+from onsa.virtual_tokens import generate, needs_equal_lengths
 
 if TYPE_CHECKING:
     from onsa.progress import Advance
@@ -114,16 +116,18 @@ class Scorer:
         """Greedy replies."""
         prompts = [self.encoder.encode_prompt(example) for example in examples]
         replies = [""] * len(prompts)
-        for batch in self._batches([len(prompt) for prompt in prompts]):
-            inputs = self._left_padded([prompts[row] for row in batch])
-            made = self.model.generate(
-                **inputs,
+        lengths = [len(prompt) for prompt in prompts]
+        alike = needs_equal_lengths(self.model, max(lengths, default=0) + max_new_tokens)
+        for batch in self._batches(lengths, alike):
+            made = generate(
+                self.model,
+                self._left_padded([prompts[row] for row in batch]),
                 max_new_tokens=max_new_tokens,
                 do_sample=False,
                 num_beams=1,
                 eos_token_id=sorted(self.encoder.end_tokens),
                 pad_token_id=self.tokenizer.pad_token_id,
-            )[:, inputs["input_ids"].shape[1] :]
+            )
             texts = self.tokenizer.batch_decode(made, skip_special_tokens=True)
             for row, text in zip(batch, texts, strict=True):
                 replies[row] = text.strip()
@@ -178,11 +182,13 @@ class Scorer:
         rows = [losses[owners == row] for row in range(len(ids))]
         return [float(row.float().mean()) for row in rows]
 
-    def _batches(self, lengths: list[int]) -> Iterator[list[int]]:
-        """Row numbers in batches of similar length, the longest first."""
+    def _batches(self, lengths: list[int], alike: bool = False) -> Iterator[list[int]]:
+        """Row numbers in batches of similar length, `alike` of the same; the longest first."""
         order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-        for at in range(0, len(order), self.batch_size):
-            yield order[at : at + self.batch_size]
+        for _, group in itertools.groupby(order, lambda row: lengths[row] if alike else 0):
+            rows = list(group)
+            for at in range(0, len(rows), self.batch_size):
+                yield rows[at : at + self.batch_size]
 
     def _left_padded(self, prompts: list[list[int]]) -> dict[str, torch.Tensor]:
         width = max(map(len, prompts))

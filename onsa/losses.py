@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from onsa.data.encoding import UNTRAINED
+from onsa.virtual_tokens import embedded_tokens
 
 
 def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,10 +20,11 @@ def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torc
     labels, owners = inputs.pop("labels"), inputs.pop("task")
     targets = labels[:, 1:]
     columns = (targets != UNTRAINED).any(dim=0).nonzero().squeeze(1)
-    logits = model(**inputs, logits_to_keep=columns, use_cache=False).logits
+    places = columns + embedded_tokens(model)
+    logits = model(**inputs, logits_to_keep=places, use_cache=False).logits
     targets = targets[:, columns]
     if logits.shape[1] != targets.shape[1]:  # the architecture ignores logits_to_keep
-        logits = logits[:, columns]
+        logits = logits[:, places]
     trained = targets != UNTRAINED
     losses = torch.nn.functional.cross_entropy(
         logits[trained].float(), targets[trained], reduction="none"

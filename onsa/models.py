@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -17,8 +18,10 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 import torch
 
-from onsa.adapter import Adapter, Tuned
+from onsa.adapter import BASE_FILE, Adapter, Tuned
 from onsa.errors import InputError
+from onsa.files import write_json
+from onsa.quantization import in_four_bits, quantization_of, use_plain_products, write_dequantised
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -109,14 +112,41 @@ def load_tokenizer(
 def load_model(tuned: Tuned, dtype: torch.dtype = torch.float32, remote_code: bool = False) -> Any:
     """The causal language model of a weights folder or of an adapter over its base.
 
-    Every parameter of the model is in `dtype`.
+    Every parameter of the model is in `dtype`, but for a base that an adapter was trained over in
+    4 bits: it is held so again.
 
     Raises:
         InputError: it cannot be built, or its weights are not all there.
     """
-    if isinstance(tuned, Adapter):
-        return _load_adapter(tuned, load_model(tuned.base, dtype, remote_code)).to(dtype)
-    return load_checked(tuned.folder, remote_code, dtype=dtype)[0]
+    if isinstance(tuned, Weights):
+        return load_checked(tuned.folder, remote_code, dtype=dtype)[0]
+    if tuned.quantization:
+        base = load_quantised(tuned.base, tuned.quantization, dtype, dtype)
+    else:
+        base = load_model(tuned.base, dtype, remote_code)
+    return _load_adapter(tuned, base).to(dtype)
+
+
+def load_quantised(
+    source: Weights, kind: str, compute: torch.dtype, dtype: torch.dtype = torch.float32
+) -> Any:
+    """The model with its blocks' matrices in 4 bits, their products in `compute`, on the device.
+
+    Raises:
+        InputError: the library is missing, or does not support the device.
+    """
+    how = in_four_bits(kind, compute, device())
+    model, _ = load_checked(source.folder, False, dtype=dtype, **how)
+    use_plain_products(model)
+    return model
+
+
+def load_dequantised(adapter: Adapter) -> Any:
+    """The adapter over its base as floats, with the values that 4 bits have where it has those."""
+    plain = load_model(adapter.base)
+    if adapter.quantization:
+        write_dequantised(load_quantised(adapter.base, adapter.quantization, torch.float32), plain)
+    return _load_adapter(adapter, plain)
 
 
 def _load_adapter(adapter: Adapter, model: Any) -> Any:
@@ -137,17 +167,16 @@ def peft() -> Any:
     """The library `peft`, with the type of adapter known to it that is ours.
 
     Raises:
-        InputError: it is not installed, or too old.
+        InputError: it is not installed.
     """
     try:
         import peft as library
-
-        import onsa.peft_bottleneck  # noqa: F401
     except ImportError:
         raise InputError(
-            "adapters need the library 'peft' from version 0.21 on",
-            way_out="pip install 'onsa[peft]'",
+            "adapters need the library 'peft'", way_out="pip install 'onsa[peft]'"
         ) from None
+    with contextlib.suppress(ImportError):  # too old for types of others; add_adapter says so
+        import onsa.peft_bottleneck  # noqa: F401
     return library
 
 
@@ -236,9 +265,12 @@ def save_trained(model: Any, folder: Path, base: Weights) -> Tuned:
     if not hasattr(model, "peft_config"):
         save_by_parameter(model, folder / "weights")
         return Weights(folder / "weights")
+    model.eval()  # what makes virtual tokens is run once more to store them, without dropout
     # 'auto' would ask the hub for the base's config, and save the embedding where it has grown.
     model.save_pretrained(folder / "adapter", save_embedding_layers=False)
     (folder / "adapter" / "README.md").unlink(missing_ok=True)  # an empty card; ours says more
+    if kind := quantization_of(model):
+        write_json(folder / "adapter" / BASE_FILE, {"quantization": kind})
     return Adapter(folder / "adapter", base)
 
 

@@ -6,9 +6,11 @@ Everything that can be wrong with what a user gave is found here, before anythin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from pydantic import BaseModel
 
 from onsa.base_model import check_model, check_vocabulary, find_model, position_count
 from onsa.data.encoding import Encoder
@@ -21,8 +23,12 @@ from onsa.progress import Progress
 from onsa.recipe import Recipe, TaskRecipe
 from onsa.run import Run, claim_folder
 from onsa.tasks import Task, load_task
+from onsa.training.adapters import AdapterSettings
 from onsa.training.energy import require_codecarbon
 from onsa.weights import Weights
+
+Ways = Mapping[str, BaseModel]
+"""The settings of a recipe's method and of its baselines, by their labels."""
 
 
 class Ready(NamedTuple):
@@ -35,7 +41,7 @@ class Ready(NamedTuple):
     notes: list[str]  # what a person should know before anything is trained
 
 
-def make_ready(recipe: Recipe, base_folder: Path) -> Ready:
+def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     """What `recipe` names, its relative paths taken from `base_folder`.
 
     Raises:
@@ -51,8 +57,10 @@ def make_ready(recipe: Recipe, base_folder: Path) -> Ready:
     model_folder = find_model(recipe.model, base_folder)
     _require_text(base_folder / recipe.output, model_folder)
     encoder = load_encoder(recipe, model_folder, base_folder)
+    virtual_tokens = check_adapters(ways, recipe, model_folder, encoder)
     both = [*tasks, *untrained]
-    check_rows(both, encoder, position_count(model_folder, recipe.trust_remote_code))
+    positions = position_count(model_folder, recipe.trust_remote_code)
+    check_rows(both, encoder, positions, virtual_tokens)
     notes = [
         *task_notes(both),
         *overlap_notes(both, recipe.overlap_share),
@@ -61,9 +69,11 @@ def make_ready(recipe: Recipe, base_folder: Path) -> Ready:
     return Ready(tasks, untrained, model_folder, encoder, notes)
 
 
-def open_run(recipe: Recipe, base_folder: Path, progress: Progress | None = None) -> Run:
+def open_run(
+    recipe: Recipe, base_folder: Path, ways: Ways, progress: Progress | None = None
+) -> Run:
     """The run that `recipe` describes, claimed once all of it is found to be right."""
-    ready = make_ready(recipe, base_folder)
+    ready = make_ready(recipe, base_folder, ways)
     folder = base_folder / recipe.output
     claim_folder(folder, identity(recipe))
     return begin_run(ready, recipe, folder, progress)
@@ -132,12 +142,29 @@ def _template(chat_template: str | None, base_folder: Path) -> str | None:
         ) from None
 
 
-def check_rows(tasks: list[Task], encoder: Encoder, positions: int | None = None) -> None:
+def check_adapters(ways: Ways, recipe: Recipe, model_folder: Path, encoder: Encoder) -> int:
+    """The most virtual tokens that one of the recipe's adapters puts before a row.
+
+    Raises:
+        InputError: an adapter does not fit the model, the training or the machine.
+    """
+    config = read_config(model_folder, recipe.trust_remote_code)
+    adapters = [each for each in ways.values() if isinstance(each, AdapterSettings)]
+    for settings in adapters:
+        settings.require(config, recipe.training, encoder)
+    return max((settings.virtual_tokens for settings in adapters), default=0)
+
+
+def check_rows(
+    tasks: list[Task], encoder: Encoder, positions: int | None = None, virtual_tokens: int = 0
+) -> None:
     """Encode every row once: a row with nothing to train or to score on is an error here.
 
     So is one that is longer than the model's `positions`, alone or with the reply to be generated:
     some models break off there, hours later, others go on without a word and get worse.
+    `virtual_tokens` come before each row.
     """
+    room = Room(positions, virtual_tokens)
     for task in tasks:
         for row in (*task.train, *task.evaluation):
             place = f"task {task.name}, {row.source}"
@@ -145,20 +172,33 @@ def check_rows(tasks: list[Task], encoder: Encoder, positions: int | None = None
                 length = len(encoder.encode(row).ids)
             except InputError as fault:
                 raise InputError(fault.what, where=place, way_out=fault.way_out) from None
-            _require_room(length, positions, place, f"write 'max_length: {positions}'")
+            room.require(length, place, room.way_out)
         for row in task.evaluation if task.max_new_tokens else ():
-            _require_room(
+            room.require(
                 len(encoder.encode_prompt(row)) + task.max_new_tokens,
-                positions,
                 f"task {task.name}, {row.source}",
                 "lower max_new_tokens, or take the row out",
             )
 
 
-def _require_room(tokens: int, positions: int | None, place: str, way_out: str) -> None:
-    if positions is not None and tokens > positions:
+class Room(NamedTuple):
+    """A model's positions, if it says how many, and the virtual tokens that take some of them."""
+
+    positions: int | None
+    virtual_tokens: int
+
+    @property
+    def way_out(self) -> str:
+        """What makes a row fit that is cut at max_length."""
+        left = (self.positions or 0) - self.virtual_tokens
+        return f"write 'max_length: {left}'" if left >= 8 else "lower num_virtual_tokens"
+
+    def require(self, tokens: int, place: str, way_out: str) -> None:
+        if self.positions is None or tokens + self.virtual_tokens <= self.positions:
+            return
+        after = f" after {self.virtual_tokens} virtual ones" if self.virtual_tokens else ""
         raise InputError(
-            f"{tokens} tokens, and the model has {positions} positions",
+            f"{tokens} tokens{after}, and the model has {self.positions} positions",
             where=place,
             way_out=way_out,
         )

@@ -72,20 +72,23 @@ def tokenizer() -> Any:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tokenizer: Any) -> Callable[..., Path]:
-    """`tiny_model("llama")` is the folder of a random model of that architecture."""
+    """`tiny_model("llama")` is the folder of a random model of that architecture.
+
+    `tiny_model("llama", initializer_range=0.1)` has other keys in its config.
+    """
     made: dict[str, Path] = {}
 
-    def build(architecture: str = "llama") -> Path:
-        if architecture not in made:
-            made[architecture] = _build(
-                architecture, tokenizer, tmp_path_factory.mktemp(architecture) / "model"
-            )
-        return made[architecture]
+    def build(architecture: str = "llama", **keys: Any) -> Path:
+        name = " ".join([architecture, *(f"{key}={value}" for key, value in keys.items())])
+        if name not in made:
+            folder = tmp_path_factory.mktemp(architecture) / "model"
+            made[name] = _build(architecture, tokenizer, folder, keys)
+        return made[name]
 
     return build
 
 
-def _build(architecture: str, tokenizer: Any, folder: Path) -> Path:
+def _build(architecture: str, tokenizer: Any, folder: Path, keys: dict[str, Any]) -> Path:
     from transformers import AutoConfig
 
     config = AutoConfig.for_model(
@@ -94,7 +97,7 @@ def _build(architecture: str, tokenizer: Any, folder: Path) -> Path:
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
-        **ARCHITECTURES[architecture],
+        **{**ARCHITECTURES.get(architecture, {}), **keys},
     )
     torch.manual_seed(0)
     AutoModelForCausalLM.from_config(config).save_pretrained(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -9,10 +10,18 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import (
+    LoraConfig,
+    PeftModel,
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    get_peft_model,
+)
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from transformers import (
     AutoModelForCausalLM,
+    BitsAndBytesConfig,
     DataCollatorForSeq2Seq,
     PrinterCallback,
     Trainer,
@@ -38,8 +47,8 @@ FUSED = {"gpt2": "c_attn", "gpt_neox": "query_key_value"}
 HEADS, HIDDEN = 4, 32
 
 
-def load(folder: Path) -> Any:
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+def load(folder: Path, **how: Any) -> Any:
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, **how)
 
 
 def merged(run: Run) -> Any:
@@ -137,7 +146,7 @@ def test_other_adapters_fit_every_architecture_and_merge(
 
 
 def losses_of(run: Run) -> list[float]:
-    facts = next(record.facts for record in run.history if record.name == "lora")
+    facts = next(record.facts for record in run.history if record.name == run.recipe.method)
     return [loss for _, loss in facts["curve"]["echo"]]
 
 
@@ -149,18 +158,40 @@ class Losses(TrainerCallback):
         self.seen += [logs["loss"]] if "loss" in logs else []
 
 
+LORA = LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"])
+FOUR_BITS = {
+    "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True,
+    "bnb_4bit_compute_dtype": torch.float32,
+}  # fmt: skip
+PLAIN = {
+    "lora": LORA,
+    "lora nf4": LORA,
+    "prefix": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=20),
+    "p_tuning": PromptEncoderConfig(task_type="CAUSAL_LM", num_virtual_tokens=20),
+    "prompt_tuning": PromptTuningConfig(
+        task_type="CAUSAL_LM", num_virtual_tokens=20, prompt_tuning_init="SAMPLE_VOCAB"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
 def test_the_losses_are_those_of_peft_and_the_plain_trainer(
-    recipe: Keys, tokenizer: Any, tmp_path: Path
+    name: str, recipe: Keys, tiny_model: TinyModel, tokenizer: Any, tmp_path: Path
 ) -> None:
-    given = recipe(method="lora", seed=3, warmup_ratio=0.0)
+    lively = str(tiny_model("llama", initializer_range=0.1))
+    method, _, quantization = name.partition(" ")
+    given = recipe(method=method, seed=3, warmup_ratio=0.0, model=lively)
+    how = {}
+    if quantization:
+        pytest.importorskip("bitsandbytes", reason="needs the extra 'qlora'")
+        given["quantization"], how["quantization_config"] = "nf4", BitsAndBytesConfig(**FOUR_BITS)
     # Whole batches only: the plain Trainer cuts the rows into eights one after another.
     run = onsa.tune(**{**given, "tasks": [{**given["tasks"][0], "train_rows": 48}]})
-    model = load(run.base.folder)
+    model = load(run.base.folder, **how)
     torch.manual_seed(3)
-    config = LoraConfig(task_type="CAUSAL_LM", r=8, target_modules=["q_proj", "v_proj"])
     seen = Losses()
     trainer = Trainer(
-        model=get_peft_model(model, config),
+        model=get_peft_model(model, copy.deepcopy(PLAIN[name])),
         args=TrainingArguments(
             output_dir=str(tmp_path / "plain"),
             learning_rate=3e-3,

@@ -24,8 +24,8 @@ RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
-    "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft",
-    "lora", "adapter", "expand",
+    "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft", "adapter", "expand",
+    "soft_prompts",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -128,6 +128,7 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("green", ["base", "full", "green"]),
         ("wise_ft", ["base", "full", "wise_ft"]),
         ("adapter", ["base", "lora", "adapter"]),
+        ("soft_prompts", ["base", "p_tuning", "prompt_tuning", "prefix"]),
     ],
 )
 def test_a_recipe_runs(

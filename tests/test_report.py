@@ -479,6 +479,23 @@ def test_the_card_is_read_by_the_hub() -> None:
     assert verdict(sample()).headline in card
 
 
+@pytest.mark.parametrize("quantization", [None, "nf4"])
+def test_the_card_of_an_adapter_says_how_it_is_loaded(quantization: str | None) -> None:
+    facts = sample()
+    assert "AutoPeft" not in model_card(facts)
+    facts["adapter"] = {"stored_bytes": 3 * 2**20, "quantization": quantization}
+    card = model_card(facts)
+    fields = front_matter(card)
+    assert fields["library_name"] == "peft"
+    assert fields["base_model"] == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert "An adapter over HuggingFaceTB/SmolLM2-135M-Instruct, which" in card
+    assert "names: 3.0\u202fMiB." in card
+    code = card.split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert "AutoPeftModelForCausalLM.from_pretrained(folder" in code
+    assert ("BitsAndBytesConfig" in code) == bool(quantization)
+
+
 def test_a_hostile_card_still_parses() -> None:
     facts = poisoned(sample())
     facts["recipe"] = "a: 1\n```\n<script>alert(1)</script>\n````\n"

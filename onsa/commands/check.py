@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from onsa.commands.tune import read_recipe, tokens_to_train
+from onsa.commands.tune import read_recipe, tokens_to_train, ways_of
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.models import compute_dtype, device, place_of
 from onsa.prepare import make_ready
@@ -34,7 +34,8 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         InputError: whatever would stop the run.
     """
     recipe = read_recipe(path, overrides)
-    tasks, _, model_folder, encoder, notes = make_ready(recipe, path.resolve().parent)
+    home = path.resolve().parent
+    tasks, _, model_folder, encoder, notes = make_ready(recipe, home, ways_of(recipe))
     weights = Weights(model_folder)
     facts = [task_facts(task, encoder) for task in tasks]
     return {

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from onsa.base_model import position_count
 from onsa.commands.tune import Result, end_scores, export, read_recipe, run_method
 from onsa.commands.ways import BASE, Budget, Way, find_ways, spent, tokens_for
 from onsa.data.budget import tokens_of_an_epoch
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
 from onsa.files import write_json, write_text
-from onsa.prepare import Ready, begin_run, identity, make_ready
+from onsa.prepare import Ready, begin_run, check_adapters, check_rows, identity, make_ready
 from onsa.progress import Progress
 from onsa.recipe import Recipe
 from onsa.report.facts import origin, stored_bytes, task_facts
@@ -77,7 +78,7 @@ def compare(
         )
     read = Budget.read(budget) if budget else None
     folder = output or home / f"{recipe.output}-compare"
-    ready = make_ready(recipe, home)
+    ready = make_ready(recipe, home, {})  # what one way cannot do shall not stop the others
     claim_folder(folder, identity(recipe))
     progress = progress or Progress(quiet=True)
     for note in ready.notes:
@@ -121,6 +122,7 @@ def _divide(compared: Comparison) -> dict[str, int | InputError | None]:
     found: dict[str, int | InputError | None] = {}
     for way in compared.ways:
         try:
+            _require_fit(compared, way)
             found[way.label] = tokens_for(
                 way, compared.budget, compared.recipe, compared.ready, compared.folder,
                 compared.progress,
@@ -128,6 +130,19 @@ def _divide(compared: Comparison) -> dict[str, int | InputError | None]:
         except InputError as fault:
             found[way.label] = fault
     return found
+
+
+def _require_fit(compared: Comparison, way: Way) -> None:
+    """Refuse a way that does not fit the model, the data or the machine, before any is trained."""
+    if way.method is None:
+        return
+    ready = compared.ready
+    own = way.recipe(compared.recipe, compared.recipe.seed, None)
+    settings = {way.label: way.method.settings(**own.settings)}
+    virtual_tokens = check_adapters(settings, own, ready.model_folder, ready.encoder)
+    if virtual_tokens:
+        positions = position_count(ready.model_folder, own.trust_remote_code)
+        check_rows([*ready.tasks, *ready.untrained_tasks], ready.encoder, positions, virtual_tokens)
 
 
 def _expect(compared: Comparison, tokens: dict[str, int | InputError | None]) -> None:

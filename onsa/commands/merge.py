@@ -15,6 +15,7 @@ from onsa.models import (
     PROBE_TOKENS,
     copy_companions,
     device,
+    load_dequantised,
     load_model,
     probe_logits,
     shortened,
@@ -40,15 +41,32 @@ def merge_adapter(run: Path, output: Path | None = None) -> str:
     target = output or run / "merged"
     if output is not None and output.exists() and (output.is_file() or any(output.iterdir())):
         raise InputError("is there already", where=output, way_out="name a new folder")
-    model = load_model(adapter).to(device()).eval()
-    merged, difference = fold(model, folder)
+    merged, difference = fold(load_dequantised(adapter).to(device()).eval(), folder)
+    in_use = difference_in_use(merged, adapter)
     write_merged(merged, adapter, target)
-    return (
+    said = (
         f"merged  {target}  {_weight(target)} (adapter {memory(adapter.stored_bytes)}, "
         f"base {_weight(adapter.base.folder)})\n"
         f"logits of {PROBE_ROWS} x {PROBE_TOKENS} probe tokens differ by at most {difference:.1e} "
         "of the largest"
     )
+    if in_use is not None:
+        said += (
+            f"\nits base's matrices have the values of 4 bits ({adapter.quantization}), over which "
+            f"it was trained and scored: from that model its logits differ by {in_use:.1e}"
+        )
+    return said
+
+
+def difference_in_use(merged: Any, adapter: Adapter) -> float | None:
+    """How far the merged model's logits are from those over the base in 4 bits, as a share.
+
+    None where the base is not in 4 bits.
+    """
+    if not adapter.quantization:
+        return None
+    used = probe_logits(load_model(adapter).to(device()).eval())
+    return float((probe_logits(merged) - used).abs().max() / used.abs().max())
 
 
 def fold(model: Any, where: Path) -> tuple[Any, float]:

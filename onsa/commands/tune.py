@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from onsa.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
+from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
 from onsa.data.budget import tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
 from onsa.files import publish_folder, read_json, write_json
-from onsa.methods import all_methods, method_settings
+from onsa.methods import all_methods, chosen_settings, method_settings
 from onsa.models import copy_companions, load_model
-from onsa.prepare import open_run
+from onsa.prepare import Ways, open_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, build_recipe, read_raw
 from onsa.report.facts import collect
@@ -53,11 +53,19 @@ def carry_out(
     recipe: Recipe, base_folder: Path, progress: Progress | None = None, command: str = ""
 ) -> Run:
     """Tune, compare, score, export, report."""
-    run = open_run(recipe, base_folder, progress)
+    run = open_run(recipe, base_folder, ways_of(recipe), progress)
     try:
         return _carry_out(run, base_folder, command)
     finally:
         run.release()
+
+
+def ways_of(recipe: Recipe) -> Ways:
+    """The settings of the recipe's method and of its baselines."""
+    baselines = {
+        each.label: chosen_settings(each.method, each.settings) for each in recipe.baselines
+    }
+    return {**baselines, recipe.method: chosen_settings(recipe.method, recipe.settings)}
 
 
 def tokens_to_train(recipe: Recipe, tasks: list[Task], encoder: Encoder) -> int | None:
@@ -94,8 +102,7 @@ def _carry_out(run: Run, home: Path, command: str) -> Run:
 
 def run_method(run: Run, name: str, settings: Mapping[str, Any]) -> Result:
     method = all_methods()[name]
-    known = {key: value for key, value in settings.items() if key in method.settings.model_fields}
-    chosen = method.settings(**known)
+    chosen = chosen_settings(name, settings)
     result: Result = method(run, chosen)
     if isinstance(result, dict):
         run.specialists.add(run.path)
@@ -174,12 +181,17 @@ def _write_model(run: Run, tuned: Tuned, folder: Path) -> None:
 
 
 def _write_adapter(run: Run, adapter: Adapter, folder: Path) -> None:
-    """PEFT's two files; the base is named as the recipe names it, a folder by its whole path."""
+    """Its files; the base is named as the recipe names it, a folder by its whole path."""
     config = read_json(adapter.folder / CONFIG_FILE)
     from_hub = run.companions.parent.name == "snapshots"  # the hub's own cache
     named = run.recipe.model if from_hub else str(run.companions.resolve())
-    write_json(folder / CONFIG_FILE, {**config, "base_model_name_or_path": named})
-    shutil.copyfile(adapter.folder / WEIGHTS_FILE, folder / WEIGHTS_FILE)
+    config["base_model_name_or_path"] = named
+    if config.get("tokenizer_name_or_path"):  # what read the text that a soft prompt started from
+        config["tokenizer_name_or_path"] = named
+    write_json(folder / CONFIG_FILE, config)
+    for name in (WEIGHTS_FILE, BASE_FILE):
+        if (adapter.folder / name).is_file():
+            shutil.copyfile(adapter.folder / name, folder / name)
 
 
 def _write_weights(run: Run, weights: Weights, folder: Path) -> None:

@@ -81,3 +81,9 @@ def all_methods() -> dict[str, Method]:
 
 def method_settings() -> dict[str, type[BaseModel]]:
     return {name: method.settings for name, method in all_methods().items()}
+
+
+def chosen_settings(name: str, given: Mapping[str, Any]) -> BaseModel:
+    """The settings of the method `name`; what it does not know of `given` is left out."""
+    settings = all_methods()[name].settings
+    return settings(**{key: value for key, value in given.items() if key in settings.model_fields})

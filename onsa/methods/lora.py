@@ -2,7 +2,8 @@
 
 Hu et al. 2021, LoRA, arXiv:2106.09685. The scale by sqrt(r) is rsLoRA's (arXiv:2312.03732), the
 decomposition into magnitude and direction DoRA's (arXiv:2402.09353), the two learning rates LoRA+'s
-(arXiv:2402.12354). All of them are PEFT's, by its names.
+(arXiv:2402.12354), the base in 4 bits QLoRA's (arXiv:2305.14314). All of them are PEFT's, by its
+names, but for `quantization`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,21 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+import torch
+from pydantic import Field, field_validator, model_validator
 
 from onsa.adapter import Adapter
 from onsa.choosing.targets import find_targets, rows_left_out
+from onsa.data.encoding import Encoder
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import method
+from onsa.models import compute_dtype, device, load_model, load_quantised
+from onsa.quantization import Quantization, require_quantization
+from onsa.recipe import Training
 from onsa.run import Run, Step
 from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, train_adapter
+from onsa.weights import Weights
 
 
 class Lora(AdapterSettings):
@@ -46,6 +53,10 @@ class Lora(AdapterSettings):
         1.0, gt=0, description="learning rate of B over that of A, which is learning_rate"
     )
 
+    quantization: Quantization | None = Field(
+        None, description="hold the base in 4 bits, as nf4, in training and in use (QLoRA)"
+    )
+
     @field_validator("init_lora_weights")
     @classmethod
     def _starts_at_the_base(cls, given: bool | str) -> bool | str:
@@ -55,6 +66,19 @@ class Lora(AdapterSettings):
             )
         return given
 
+    @model_validator(mode="after")
+    def _biases_stay(self) -> Lora:
+        if self.quantization and self.bias != "none":
+            raise InputError(
+                "bitsandbytes rounds the biases of a base in 4 bits: they cannot train",
+                way_out="take 'bias' or 'quantization' out",
+            )
+        return self
+
+    def require(self, config: Any, training: Training, encoder: Encoder) -> None:
+        if self.quantization:
+            require_quantization(device())
+
 
 @method("lora", settings=Lora, paper="arXiv:2106.09685")
 def lora(run: Run, settings: Lora) -> Adapter:
@@ -62,19 +86,25 @@ def lora(run: Run, settings: Lora) -> Adapter:
     return run_adapter(run, "lora", train_lora, settings)
 
 
-def train_lora(step: Step, *, settings: Lora, **inputs: Any) -> dict[str, Any]:
+def train_lora(step: Step, *, settings: Lora, training: Training, **inputs: Any) -> dict[str, Any]:
     """`train` with a low-rank adapter on the model."""
     return train_adapter(
         step,
+        load=partial(_load, settings.quantization, compute_dtype(training.precision)),
         add=partial(add_lora, settings),
         hold_added=partial(_left_out, settings),
         rate_of=partial(_rate, settings.lora_plus_ratio),
+        training=training,
         **inputs,
     )
 
 
+def _load(quantization: str | None, compute: torch.dtype, start: Weights) -> Any:
+    return load_quantised(start, quantization, compute) if quantization else load_model(start)
+
+
 def add_lora(settings: Lora, model: Any) -> Any:
-    keys = settings.model_dump(exclude={"trained_tokens", "lora_plus_ratio"})
+    keys = settings.model_dump(exclude={"trained_tokens", "lora_plus_ratio", "quantization"})
     keys["target_modules"] = find_targets(model, settings.target_modules).modules
     return add_adapter(model, "lora", keys)
 

@@ -17,6 +17,7 @@ from onsa.metrics.crossed import average_interval
 from onsa.metrics.intervals import mean_interval
 from onsa.metrics.paired import compare_paired
 from onsa.resources import describe_machine, versions
+from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.masks import ParameterMask
@@ -38,6 +39,7 @@ def collect(
     return {
         **origin(run, title, command),
         "method": run.about_method,
+        "adapter": adapter(run),
         "tasks": [task_facts(task) for task in run.tasks],
         "results": results(run, scores),
         "flips": flips(run, scores),
@@ -50,6 +52,14 @@ def collect(
         "notes": run.notes + training_notes(run),
         "steps": _steps(run),
     }
+
+
+def adapter(run: Run) -> dict[str, Any] | None:
+    """What of the result only works over its base; None for a whole model."""
+    tuned = [stage.weights for stage in run.stages if stage.path == run.recipe.method][-1]
+    if isinstance(tuned, Weights):
+        return None
+    return {"stored_bytes": tuned.stored_bytes, "quantization": tuned.quantization}
 
 
 def origin(run: Run, title: str, command: str) -> dict[str, Any]:

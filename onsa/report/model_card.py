@@ -39,7 +39,7 @@ def front_matter(facts: Facts) -> str:
     name = str((facts.get("model") or {}).get("name") or "")
     method = str((facts.get("method") or {}).get("name") or "")
     fields: dict[str, Any] = {
-        "library_name": "transformers",
+        "library_name": "peft" if facts.get("adapter") else "transformers",
         "pipeline_tag": pipeline(facts),
         "tags": [tag for tag in ("onsa", method.replace("_", "-"), "multi-task") if tag],
     }
@@ -171,17 +171,45 @@ def data(facts: Facts) -> str:
     return f"## Data\n\n{bullets(lines)}" if lines else ""
 
 
+WHOLE = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForCausalLM.from_pretrained(folder)"""
+
+ADAPTER = """\
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer
+
+folder = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoPeftModelForCausalLM.from_pretrained(folder)"""
+
+ADAPTER_OVER_FOUR_BITS = """\
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoTokenizer, BitsAndBytesConfig
+
+folder = "."  # where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+base = BitsAndBytesConfig(  # as it was in training and in scoring
+    load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True
+)
+model = AutoPeftModelForCausalLM.from_pretrained(folder, quantization_config=base)"""
+
+
 def use(facts: Facts) -> str:
     if pipeline(facts) != "text-generation":
         return ""
+    adapter = facts.get("adapter")
     needed = "".join(f"import {name}\n" for name in facts.get("imports") or [])
-    code = (
-        f"{needed}from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        'folder = "."  # where this file lies\n'
-        "tokenizer = AutoTokenizer.from_pretrained(folder)\n"
-        "model = AutoModelForCausalLM.from_pretrained(folder)"
-    )
-    return f"## Use\n\n{fenced(code, 'python')}"
+    if not adapter:
+        return f"## Use\n\n{fenced(WHOLE, 'python')}"
+    base = plain(public_name((facts.get("model") or {}).get("name") or "its base"))
+    said = f"An adapter over {base}, which `adapter_config.json` names: "
+    said += f"{memory(number(adapter.get('stored_bytes')) or 0)}."
+    code = ADAPTER_OVER_FOUR_BITS if adapter.get("quantization") else ADAPTER
+    return f"## Use\n\n{said}\n\n{fenced(needed + code, 'python')}"
 
 
 def provenance(facts: Facts) -> str:

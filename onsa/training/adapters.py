@@ -11,8 +11,10 @@ from transformers.pytorch_utils import Conv1D
 from onsa.adapter import Adapter
 from onsa.choosing.choices import RateOf
 from onsa.choosing.targets import module_paths
+from onsa.data.encoding import Encoder
 from onsa.errors import InputError
 from onsa.models import peft, shortened
+from onsa.recipe import Training
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.train import train, train_mixed
@@ -22,6 +24,18 @@ class AdapterSettings(Budgeted):
     """What every adapter can be told; the other settings are PEFT's, under its names."""
 
     no_effect: ClassVar[frozenset[str]] = frozenset({"layer_decay", "learning_rates"})
+
+    @property
+    def virtual_tokens(self) -> int:
+        """Positions of the model that the adapter takes before the input."""
+        return 0
+
+    def require(self, config: Any, training: Training, encoder: Encoder) -> None:
+        """Refuse, before anything is trained, what the adapter does not fit.
+
+        Raises:
+            InputError: the model of this config, this training or this machine.
+        """
 
 
 def run_adapter(
@@ -62,15 +76,23 @@ def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
         InputError: PEFT refuses the keys for this model.
     """
     library = peft()
-    config_class = library.mapping.PEFT_TYPE_TO_CONFIG_MAPPING[kind.upper()]
+    known = library.mapping.PEFT_TYPE_TO_CONFIG_MAPPING
+    if kind.upper() not in known:
+        raise InputError(
+            f"peft {library.__version__} does not have it",
+            where=kind,
+            way_out="pip install --upgrade peft",
+        )
+    config_class = known[kind.upper()]
+    if "fan_in_fan_out" in config_class.__dataclass_fields__:
+        on_conv1d = sits_on_conv1d(model, keys.get("target_modules"))
+        keys = {**keys, "fan_in_fan_out": on_conv1d}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about keys that are set on purpose
         try:
             config = config_class(task_type="CAUSAL_LM", **keys)
-            if hasattr(config, "fan_in_fan_out"):
-                config.fan_in_fan_out = sits_on_conv1d(model, keys.get("target_modules"))
             return library.get_peft_model(model, config)
-        except (ValueError, TypeError, NotImplementedError) as fault:
+        except (ValueError, TypeError, NotImplementedError) as fault:  # Type: an older PEFT's keys
             raise InputError(
                 f"cannot be put on this {model.config.model_type} ({shortened(fault)})",
                 where=kind,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +86,7 @@ def train(
     keep_second_moment: bool = False,
     part_of_schedule: tuple[float, float] = (0.0, 1.0),
     hold_rule: str = "earlier cores",
+    load: Callable[[Weights], Any] = load_model,
     reshape: Callable[[Any], Any] | None = None,
     hold_added: Callable[[Any], ParameterMask | None] | None = None,
     steer: Callable[[PlannedTrainer], TrainerCallback] | None = None,
@@ -98,6 +100,7 @@ def train(
         part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
             to 1; several trainings that share one do not warm up anew.
         hold_rule: what `hold` is, in words, for the report.
+        load: makes a model of `start`.
         reshape: makes of the loaded model the one that is trained, such as one with an adapter.
         hold_added: what of the reshaped model is held still; `hold` is of `start`.
         steer: makes a callback that changes what trains as the training goes on.
@@ -117,13 +120,17 @@ def train(
         "trained_tokens": trained_tokens(plan, corpus),
         "processed_tokens": processed_tokens(plan, corpus),
     }
-    model = load_model(start)
+    model = load(start)
     if reshape is not None:
         torch.manual_seed(seed)  # what it adds may start at random
         model = reshape(model)
     held_still = hold if hold_added is None else hold_added(model)
     if training.gradient_checkpointing:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # transformers 5 is renaming it
+            model.gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
     with held(model, held_still) as hold_now, PeakMemory() as memory:
         rates_of = rate_of or rates(start.float_shapes, training)
         trainer = make_trainer(step, model, plan, corpus, training, seed, hold_now, start, rates_of)

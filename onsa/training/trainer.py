@@ -113,8 +113,23 @@ class PlannedTrainer(Trainer):
         batch = _Collator(self.processing_class.pad_token_id, list(self.corpus))(rows)
         return {key: each.to(self.args.device) for key, each in batch.items()}
 
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """All that trains, for a model of PEFT, whose own files leave out reparametrisations.
+
+        To write those files PEFT computes them, with dropout: that would change what is drawn next.
+        """
+        if not hasattr(self.model, "peft_config"):
+            super()._save(output_dir, state_dict)
+            return
+        assert output_dir is not None
+        folder = Path(output_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = trained_parameters(self.model)
+        save_file(
+            {name: each.contiguous() for name, each in trained.items()}, folder / TRAINED_FILE
+        )
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        """All that trains, for a model of PEFT: its own files leave out reparametrisations."""
         if not hasattr(self.model, "peft_config"):
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
@@ -275,11 +290,6 @@ class _Callback(TrainerCallback):
             "flops": self.trainer.flop_meter.flops,
             "padded_tokens": self.trainer.flop_meter.padded_tokens,
         }
-        if hasattr(self.trainer.model, "peft_config"):
-            trained = trained_parameters(self.trainer.model)
-            save_file(
-                {name: each.contiguous() for name, each in trained.items()}, folder / TRAINED_FILE
-            )
         write_json(folder / CHECKPOINT_MARK, kept)
 
 
