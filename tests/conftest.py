@@ -45,6 +45,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gemma3_text": {**SHAPE, "num_key_value_heads": 2, "head_dim": 8},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": SHAPE,
+    "bert": {**SHAPE, "is_decoder": True},
+    "roberta": {**SHAPE, "max_position_embeddings": 513, "is_decoder": True},
 }
 
 

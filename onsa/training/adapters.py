@@ -12,7 +12,7 @@ from onsa.adapter import Adapter
 from onsa.choosing.choices import RateOf
 from onsa.choosing.targets import module_paths
 from onsa.errors import InputError
-from onsa.models import peft, shortened
+from onsa.models import first_position, peft, shortened
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.train import train, train_mixed
@@ -62,11 +62,18 @@ def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
         InputError: PEFT refuses the keys for this model.
     """
     library = peft()
-    config_class = library.mapping.PEFT_TYPE_TO_CONFIG_MAPPING[kind.upper()]
+    config_class = library.mapping.PEFT_TYPE_TO_CONFIG_MAPPING.get(kind.upper())
+    if config_class is None:
+        raise InputError(
+            f"PEFT {library.__version__} does not have it yet",
+            where=kind,
+            way_out="pip install --upgrade peft",
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about keys that are set on purpose
         try:
             config = config_class(task_type="CAUSAL_LM", **keys)
+            _require_positions(model, config)
             if hasattr(config, "fan_in_fan_out"):
                 config.fan_in_fan_out = sits_on_conv1d(model, keys.get("target_modules"))
             return library.get_peft_model(model, config)
@@ -76,6 +83,12 @@ def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
                 where=kind,
                 way_out="change the settings that it names, or choose another method",
             ) from None
+
+
+def _require_positions(model: Any, config: Any) -> None:
+    """Refuse what stands before the prompt where PEFT's `generate` would miscount positions."""
+    if config.is_prompt_learning and first_position(model.config):
+        raise ValueError("its positions begin behind its padding token's")
 
 
 def sits_on_conv1d(model: Any, modules: list[str] | str | None) -> bool:
