@@ -160,6 +160,8 @@ def peft() -> Any:
         raise InputError(
             "adapters need the library 'peft'", way_out="pip install 'onsa[peft]'"
         ) from None
+    # Torch's word to the author of shira, whose update is a sparse matrix.
+    warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)
     return library
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
+from pydantic import Field
 from transformers.pytorch_utils import Conv1D
 
 from onsa.adapter import Adapter
 from onsa.choosing.choices import RateOf
-from onsa.choosing.targets import module_paths
+from onsa.choosing.targets import module_paths, require_modules
 from onsa.errors import InputError
 from onsa.models import first_position, peft, shortened
 from onsa.run import Run, Step
@@ -49,6 +51,33 @@ def train_adapter(
     trained = train(step, reshape=add, rate_of=rate_of or _same_rate, **inputs)
     step.note(adapter_bytes=trained["weights"].stored_bytes)
     return trained
+
+
+class OnModules(AdapterSettings):
+    """Settings of adapters that sit on modules and are nothing but PEFT's."""
+
+    target_modules: list[str] | str | None = Field(
+        None, description="names of modules, 'all-linear', a regular expression; or PEFT's choice"
+    )
+
+
+def run_on_modules(run: Run, kind: str, settings: OnModules) -> Adapter:
+    """An adapter of PEFT's type `kind`, which is the method's name too, trained on all tasks."""
+    return run_adapter(run, kind, train_on_modules, settings, kind=kind)
+
+
+def train_on_modules(
+    step: Step, *, kind: str, settings: OnModules, **inputs: Any
+) -> dict[str, Any]:
+    """`train` with an adapter of PEFT's type `kind` on the model."""
+    return train_adapter(step, add=partial(add_on_modules, kind, settings), **inputs)
+
+
+def add_on_modules(kind: str, settings: OnModules, model: Any) -> Any:
+    keys = settings.model_dump(exclude={"trained_tokens"}, exclude_none=True)
+    for key in keys.keys() & {"target_modules", "feedforward_modules"}:
+        require_modules(model, keys[key], key)
+    return add_adapter(model, kind, keys)
 
 
 def _same_rate(name: str, rate: float) -> float:
