@@ -38,7 +38,7 @@ FUSED = {"gpt2": "c_attn", "gpt_neox": "query_key_value"}
 HEADS, HIDDEN = 4, 32
 ON_MODULES = [name for name, each in all_methods().items() if issubclass(each.settings, OnModules)]
 NOT_ON_CONV1D = {
-    "boft", "delora", "hra", "loha", "lokr", "miss", "oft", "road", "shira",
+    "delora", "hra", "loha", "lokr", "miss", "oft", "road", "shira",
 }  # fmt: skip
 
 

@@ -33,15 +33,6 @@ class Oft(OnModules):
         return self
 
 
-class Boft(OnModules):
-    boft_block_size: int = Field(
-        4, ge=0, description="size of a block; 0 where their number is given"
-    )
-    boft_block_num: int = Field(0, ge=0, description="rotated blocks, in place of their size")
-    boft_n_butterfly_factor: int = Field(1, ge=1, description="rotations one after another")
-    boft_dropout: float = Field(0.0, ge=0, lt=1, description="of whole blocks' rotations")
-
-
 class Hra(OnModules):
     r: int = Field(8, ge=1, description="reflections one after another")
     apply_GS: bool = Field(False, description="make them orthogonal to each other")  # noqa: N815
@@ -58,12 +49,6 @@ class Road(OnModules):
 def oft(run: Run, settings: Oft) -> Adapter:
     """Train rotations of blocks of each matrix's input."""
     return run_on_modules(run, "oft", settings)
-
-
-@method("boft", settings=Boft, paper="arXiv:2311.06243")
-def boft(run: Run, settings: Boft) -> Adapter:
-    """Train rotations of each matrix made of several sparse ones."""
-    return run_on_modules(run, "boft", settings)
 
 
 @method("hra", settings=Hra, paper="arXiv:2405.17484")
