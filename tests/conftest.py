@@ -126,9 +126,9 @@ def task_files(tmp_path: Path) -> dict[str, Path]:
 def recipe(tiny_model: Callable[..., Path], task_files: dict[str, Path], tmp_path: Path) -> Any:
     """The keys of a quick recipe on a tiny model: `recipe(method="full", ...)`."""
 
-    def keys(architecture: str = "llama", **changes: Any) -> dict[str, Any]:
+    def keys(architecture: str = "llama", eval_rows: int = 8, **changes: Any) -> dict[str, Any]:
         tasks = [
-            {"name": name, "train": str(path), "eval_rows": 8, "max_new_tokens": 4}
+            {"name": name, "train": str(path), "eval_rows": eval_rows, "max_new_tokens": 4}
             for name, path in task_files.items()
         ]
         return {
