@@ -199,7 +199,9 @@ def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list
 
 def first_position(config: Any) -> int:
     """The position of a text's first token: 0, but for RoBERTa and its kin."""
-    return int(config.pad_token_id) + 1 if config.model_type in PADDING_HAS_A_POSITION else 0
+    if config.model_type not in PADDING_HAS_A_POSITION or config.pad_token_id is None:
+        return 0
+    return int(config.pad_token_id) + 1
 
 
 def positions_of(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:

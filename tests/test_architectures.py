@@ -23,6 +23,8 @@ from onsa.files import read_json
 from onsa.methods import all_methods
 from onsa.methods.layernorm import output_norms
 from onsa.models import place_of
+from onsa.prepare import model_notes
+from onsa.weights import Weights
 from tests.conftest import ARCHITECTURES, write_rows
 from tests.test_methods import LIKE_IA3, loads, models
 
@@ -144,8 +146,10 @@ def choose_norms(shapes: dict[str, tuple[int, ...]]) -> set[str]:
 def test_the_positions_are_as_many_as_the_model_has(
     architecture: str, tiny_model: TinyModel
 ) -> None:
-    """Of RoBERTa's 513 the first is its padding token's."""
+    """Of RoBERTa's 513 the first is its padding token's, of which other tools are to know."""
     folder = tiny_model(architecture)
+    told = " ".join(model_notes(Weights(folder), remote_code=False))
+    assert ("give it position_ids" in told) == (architecture == "roberta")
     count = position_count(folder)
     assert count == 512
     model = AutoModelForCausalLM.from_pretrained(folder)
