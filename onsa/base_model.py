@@ -9,7 +9,7 @@ from typing import Any
 from onsa.adapter import CONFIG_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import read_json
-from onsa.models import load_checked, read_config
+from onsa.models import first_position, load_checked, read_config
 from onsa.weights import Weights
 
 
@@ -123,13 +123,12 @@ def check_model(source: Weights, remote_code: bool = False) -> list[str]:
             way_out="give the model that it was made from",
         )
     model, left_out = load_checked(source.folder, remote_code, device_map="meta")
-    # Decoders built from encoders, such as BERT's, see what follows a word unless told otherwise.
-    sees_ahead = getattr(config, "is_decoder", None) is False
-    if sees_ahead and type(model).__name__ not in (config.architectures or ()):
+    if sees_ahead(model):
         raise InputError(
             f"is a {config.model_type}, which sees the words after a word and cannot generate",
             where=source.folder,
-            way_out="give a causal language model",
+            way_out="give a causal language model; with 'is_decoder': true in its config.json it "
+            "is one, and has to learn it",
         )
     for name, _ in model.named_parameters():
         if name in source.shapes and name not in source.float_shapes:
@@ -139,6 +138,20 @@ def check_model(source: Weights, remote_code: bool = False) -> list[str]:
                 way_out="give a model that is not quantised",
             )
     return left_out
+
+
+def sees_ahead(model: Any) -> bool:
+    """Whether a token's logits depend on those after it, the reply's own among them.
+
+    Decoders built from encoders, such as BERT's, are so unless their config says `is_decoder`;
+    others (GPT-NeoX) have that key and never look at it.
+    """
+    if getattr(model.config, "is_decoder", None) is not False:
+        return False
+    causal = {module.is_causal for module in model.modules() if hasattr(module, "is_causal")}
+    if causal:
+        return False in causal
+    return type(model).__name__ not in (model.config.architectures or ())
 
 
 def check_vocabulary(tokenizer: Any, folder: Path, config: Any) -> None:
@@ -157,4 +170,6 @@ def position_count(folder: Path, remote_code: bool = False) -> int | None:
     """The longest text that the model was made for, in tokens; None where it does not say."""
     config = read_config(folder, remote_code).get_text_config()
     count = getattr(config, "max_position_embeddings", None)  # GPT-2's n_positions too
-    return count if isinstance(count, int) and count > 0 else None
+    if not isinstance(count, int) or count <= 0:
+        return None
+    return count - first_position(config)

@@ -20,7 +20,7 @@ from onsa.adapter import Tuned
 from onsa.data.encoding import UNTRAINED, Encoder
 from onsa.data.example import Example
 from onsa.losses import token_losses
-from onsa.models import compute_dtype, device, load_model
+from onsa.models import compute_dtype, device, load_model, positions_of
 from onsa.recipe import Training
 from onsa.virtual_tokens import generate, needs_equal_lengths
 
@@ -196,10 +196,11 @@ class Scorer:
         ids = [[pad] * (width - len(prompt)) + prompt for prompt in prompts]
         mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
         place = self.model.device
-        return {
+        inputs = {
             "input_ids": torch.tensor(ids, device=place),
             "attention_mask": torch.tensor(mask, device=place),
         }
+        return {**inputs, **positions_of(self.model.config, *inputs.values())}
 
 
 def _with_reply(example: Example, reply: str) -> Example:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,18 +40,29 @@ TOKENIZER_FILES = (
 PROBE_ROWS, PROBE_TOKENS = 4, 32
 
 ROLES = (  # the first that matches wins: `input_layernorm`, `self_attn.q_norm` are norms
-    ("norm", re.compile(r"norm|(^|\.)ln_|layernorm")),
+    ("norm", re.compile(r"[Nn]orm|(^|\.)ln_")),
     ("attention", re.compile(r"attn|attention")),
-    ("mlp", re.compile(r"mlp|ffn|feed_forward|fc\d|experts|intermediate")),
-    ("head", re.compile(r"lm_head|embed_out|score|classifier")),
+    # BERT's feed-forward is `intermediate` and a plain `output`, as its attention has one too.
+    ("mlp", re.compile(r"mlp|ffn|feed_forward|fc\d|experts|intermediate|\d\.output\.dense")),
+    ("head", re.compile(r"lm_head|embed_out|score|classifier|(^|\.)cls\.")),
     ("embedding", re.compile(r"embed|wte|wpe")),
 )
+# RoBERTa's kin that generate: their padding token has a position of its own, the first token has
+# the next one.
+PADDING_HAS_A_POSITION = {
+    "roberta", "roberta-prelayernorm", "camembert", "xlm-roberta", "xlm-roberta-xl", "xmod",
+    "data2vec-text",
+}  # fmt: skip
+OUTSIDE = ROLES[-2:]  # of the blocks, where BERT has norms as well
 BLOCK = re.compile(r"\.(?:layers|h|blocks|layer|block)\.(\d+)\.")
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a parameter sits: its block (`3`, or `embedding`, `head`, `norm`) and its role."""
+    """Where a parameter sits: its block (`3`, or `embedding`, `head`, `norm`) and its role.
+
+    Outside the blocks the two may differ: the norm of an embedding has that as its block.
+    """
 
     block: str
     role: str
@@ -58,9 +70,13 @@ class Place:
 
 def place_of(name: str) -> Place:
     """The place of the parameter `name`, told from the names that architectures use."""
-    role = next((role for role, pattern in ROLES if pattern.search(name)), "other")
+    role = _first_match(ROLES, name, "other")
     numbered = BLOCK.search(f".{name}")
-    return Place(numbered.group(1) if numbered else role, role)
+    return Place(numbered.group(1) if numbered else _first_match(OUTSIDE, name, role), role)
+
+
+def _first_match(roles: Sequence[tuple[str, re.Pattern[str]]], name: str, otherwise: str) -> str:
+    return next((role for role, pattern in roles if pattern.search(name)), otherwise)
 
 
 def load_tokenizer(
@@ -177,6 +193,8 @@ def peft() -> Any:
         ) from None
     with contextlib.suppress(ImportError):  # too old for types of others; add_adapter says so
         import onsa.peft_bottleneck  # noqa: F401
+    # Torch's word to the author of shira, whose update is a sparse matrix.
+    warnings.filterwarnings("ignore", "Sparse invariant checks", UserWarning)
     return library
 
 
@@ -210,6 +228,25 @@ def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list
             way_out="give the folder of a whole causal language model",
         )
     return model, sorted(told["unexpected_keys"])
+
+
+def first_position(config: Any) -> int:
+    """The position of a text's first token: 0, but for RoBERTa and its kin."""
+    if config.model_type not in PADDING_HAS_A_POSITION or config.pad_token_id is None:
+        return 0
+    return int(config.pad_token_id) + 1
+
+
+def positions_of(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The `position_ids` that RoBERTa and its kin give a batch by themselves, padded or not.
+
+    Empty for other models. `generate` counts from 0 for all of them, which is not what such a
+    model was trained with (transformers 5.23).
+    """
+    if not first_position(config):
+        return {}
+    counted = (mask.bool() & (ids != config.pad_token_id)).long()
+    return {"position_ids": counted.cumsum(dim=1) * counted + config.pad_token_id}
 
 
 def import_base(step: Step, source: Weights, remote_code: bool) -> Weights:

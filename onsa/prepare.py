@@ -18,7 +18,14 @@ from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
 from onsa.data.reading import named
 from onsa.errors import InputError
-from onsa.models import PLAIN_TEMPLATE, import_base, load_tokenizer, needs_import, read_config
+from onsa.models import (
+    PLAIN_TEMPLATE,
+    first_position,
+    import_base,
+    load_tokenizer,
+    needs_import,
+    read_config,
+)
 from onsa.progress import Progress
 from onsa.recipe import Recipe, TaskRecipe
 from onsa.run import Run, claim_folder
@@ -224,15 +231,23 @@ def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:
 
 
 def model_notes(source: Weights, remote_code: bool) -> list[str]:
-    """What the model leaves out of its folder's weights, as a sentence.
+    """What is special about the model: what it leaves out of its folder's weights, its positions.
 
     Raises:
         InputError: it cannot be trained, see `check_model`.
     """
     left_out = check_model(source, remote_code)
-    if not left_out:
-        return []
-    return [f"the model has no place for {len(left_out)} tensors of its folder: {named(left_out)}"]
+    notes = []
+    if left_out:
+        notes.append(
+            f"the model has no place for {len(left_out)} tensors of its folder: {named(left_out)}"
+        )
+    if first_position(read_config(source.folder, remote_code)):
+        notes.append(
+            "its positions begin behind that of the padding token, and the generate of "
+            "transformers begins at 0: elsewhere than here, give it position_ids"
+        )
+    return notes
 
 
 def find_base(run: Run, model_folder: Path) -> Weights:

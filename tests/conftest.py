@@ -45,6 +45,8 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "gemma3_text": {**SHAPE, "num_key_value_heads": 2, "head_dim": 8},
     "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 512},
     "gpt_neox": SHAPE,
+    "bert": {**SHAPE, "is_decoder": True},
+    "roberta": {**SHAPE, "max_position_embeddings": 513, "is_decoder": True},
 }
 
 
@@ -127,9 +129,9 @@ def task_files(tmp_path: Path) -> dict[str, Path]:
 def recipe(tiny_model: Callable[..., Path], task_files: dict[str, Path], tmp_path: Path) -> Any:
     """The keys of a quick recipe on a tiny model: `recipe(method="full", ...)`."""
 
-    def keys(architecture: str = "llama", **changes: Any) -> dict[str, Any]:
+    def keys(architecture: str = "llama", eval_rows: int = 8, **changes: Any) -> dict[str, Any]:
         tasks = [
-            {"name": name, "train": str(path), "eval_rows": 8, "max_new_tokens": 4}
+            {"name": name, "train": str(path), "eval_rows": eval_rows, "max_new_tokens": 4}
             for name, path in task_files.items()
         ]
         return {

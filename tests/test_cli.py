@@ -157,7 +157,7 @@ def test_check_counts_what_training_sees(japanese: Path) -> None:
 def test_check_lists_blocks_in_their_order(tmp_path: Path, tiny_model: TinyModel) -> None:
     from onsa.commands.check import what_trains
 
-    for architecture in ("llama", "gpt2", "gpt_neox", "gemma2"):
+    for architecture in ("llama", "gpt2", "gpt_neox", "gemma2", "bert"):
         blocks = [place["block"] for place in what_trains(Weights(tiny_model(architecture)))]
         assert list(dict.fromkeys(blocks))[:3] == ["embedding", "0", "1"], architecture
 

@@ -143,6 +143,7 @@ def test_without_embeddings(models: tuple[Weights, dict[str, Weights]], tmp_path
         ("gpt_neox.embed_out.weight", (9, 3), True),
         ("bert.embeddings.position_embeddings.weight", (9, 3), True),
         ("lm_head.weight", (9, 3), True),
+        ("lm_head.dense.weight", (9, 3), False),  # RoBERTa's
         ("bert.embeddings.LayerNorm.weight", (9,), False),
         ("vit.embeddings.patch_embeddings.projection.weight", (9, 3, 2, 2), False),
         ("model.layers.0.mlp.up_proj.weight", (9, 3), False),

@@ -24,7 +24,7 @@ def example(word: str, choices: list[str] | None = None) -> Example:
     return Example(messages, {"choices": choices} if choices else {})
 
 
-@pytest.fixture(params=["llama", "gpt2", "gpt_neox", "gemma3_text"])
+@pytest.fixture(params=["llama", "gpt2", "gpt_neox", "gemma3_text", "bert", "roberta"])
 def scorer(
     request: pytest.FixtureRequest, tiny_model: Callable[..., Path], tokenizer: Any
 ) -> Callable[[int], Scorer]:
@@ -38,6 +38,25 @@ def test_replies_do_not_depend_on_the_batch(scorer: Callable[[int], Scorer]) -> 
     together = scorer(5).reply(rows, 6, seen.append)
     assert together == scorer(1).reply(rows, 6, seen.append)
     assert sum(seen) == 10
+
+
+def test_replies_are_those_of_the_model_without_cache_or_padding(
+    scorer: Callable[[int], Scorer],
+) -> None:
+    """Which RoBERTa's are only if its positions begin behind the padding token's."""
+    rows = [example(word) for word in WORDS]
+    found = scorer(5)
+    replies = found.reply(rows, 6, lambda n: None)
+    assert replies == [greedy(found, found.encoder.encode_prompt(row), 6) for row in rows]
+
+
+@torch.inference_mode()
+def greedy(scorer: Scorer, ids: list[int], count: int) -> str:
+    made: list[int] = []
+    while len(made) < count and not scorer.encoder.end_tokens & set(made):
+        logits = scorer.model(torch.tensor([ids + made]), use_cache=False).logits
+        made.append(int(logits[0, -1].argmax()))
+    return str(scorer.tokenizer.decode(made, skip_special_tokens=True)).strip()
 
 
 def test_losses_agree_with_the_model_s_own(scorer: Callable[[int], Scorer]) -> None:

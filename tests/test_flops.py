@@ -22,7 +22,7 @@ from onsa.choosing.flops import (
     forward_cost,
     step_costs,
 )
-from onsa.models import place_of
+from onsa.models import Place, place_of
 from onsa.training.steering import let_train
 
 ROWS, LENGTH = 3, 40
@@ -88,7 +88,9 @@ def matrices(costs: list[Cost], shapes: dict[str, tuple[int, ...]]) -> list[Cost
     return kept
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "gemma3_text"])
+@pytest.mark.parametrize(
+    "architecture", ["llama", "gpt2", "gpt_neox", "gemma3_text", "bert", "roberta"]
+)
 def test_flops_are_those_that_torch_counts(
     tiny_model: Callable[..., Path], architecture: str
 ) -> None:
@@ -104,7 +106,7 @@ def test_flops_are_those_that_torch_counts(
     assert 2 * backward_cost(seen) == pytest.approx(backward, rel=0.01)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "bert"])
 def test_what_is_not_chosen_is_really_saved(
     tiny_model: Callable[..., Path], architecture: str
 ) -> None:
@@ -115,7 +117,7 @@ def test_what_is_not_chosen_is_really_saved(
     parameters = dict(model.named_parameters())
     shapes = {name: tuple(each.shape) for name, each in parameters.items()}
     costs = step_costs(shapes, model.config, Work(ROWS, LENGTH, ROWS * LENGTH))
-    names = {name for name in shapes if ".1." in name and "mlp" in name and name.endswith("weight")}
+    names = {n for n in shapes if place_of(n) == Place("1", "mlp") and n.endswith("weight")}
     let_train(parameters, names)
     seen = matrices(costs, shapes)
     planned = 2 * backward_cost(seen, [cost.name in names for cost in seen])

@@ -31,7 +31,7 @@ def test_the_schedule_is_linear_and_the_last_step_trains_everything() -> None:
             assert steps == 1 or share * steps < 1 or opened[0] == 0
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "bert"])
 def test_before_its_time_a_block_has_not_moved_by_a_bit(
     recipe: Callable[..., dict[str, Any]], architecture: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

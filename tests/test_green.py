@@ -22,7 +22,7 @@ def facts_of(run: Run) -> dict[str, Any]:
     return next(record.facts for record in run.history if record.name == "green")
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "bert"])
 def test_only_what_was_ever_chosen_moves(recipe: Keys, architecture: str) -> None:
     keys = {"rho": 0.6, "choose_every": 0.25, "num_train_epochs": 0.6, "weight_decay": 0.3}
     run = onsa.tune(**recipe(architecture, method="green", **keys))

@@ -55,7 +55,7 @@ def test_unknown_names_are_an_error() -> None:
         output_norms(["m.layers.0.strange_norm.w", "m.layers.1.strange_norm.w", "m.norm.w"])
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox"])
+@pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "bert"])
 def test_all_norms_move_and_nothing_else(recipe: Keys, architecture: str) -> None:
     run = onsa.tune(**recipe(architecture, method="layernorm", num_train_epochs=0.3))
     assert moved(run) == {name for name in run.base.names if place_of(name).role == "norm"}

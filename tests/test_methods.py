@@ -1,8 +1,14 @@
-"""What every method in the folder must hold: new ones are found and tested by themselves."""
+"""What every method in the folder must hold: new ones are found and tested by themselves.
+
+On two architectures: on a Llama, and on a GPT-2, which is the less alike of those at hand. It has
+dropout, so that going on after a stop needs the random numbers of before; matrices stored the other
+way round, query, key and value in one of them; biases and learned positions. The others run once
+with every method in test_architectures.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,38 +23,54 @@ from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.methods import all_methods
 from onsa.run import Run
+from onsa.training.adapters import OnModules
 from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
 
 Keys = Callable[..., dict[str, Any]]
 # What moves little of a random model learns next to nothing at the rate that suits its matrices.
 RATES = {
-    "layernorm": 0.1, "ia3": 0.3, "vera": 0.1, "fourierft": 0.3,
+    "layernorm": 0.1, "ia3": 0.3, "vera": 0.1, "fourierft": 0.3, "hira": 0.1,
+    "hra": 0.03, "lokr": 0.1, "oft": 0.1, "road": 0.1,
     "prefix": 0.1, "p_tuning": 0.03, "prompt_tuning": 0.03,
 }  # fmt: skip
 # A text before the prompt says nothing to a model whose weights are as small as random ones start.
 SPOKEN_TO = {"prefix", "p_tuning", "prompt_tuning"}
 ENCODED = {"p_tuning"}  # what trains makes what is stored, and is more
+# Of a random model's query and value, turned and not moved, next to no loss depends.
+WIDER = {"hra": {"target_modules": "all-linear"}}
 STRAINED = {"weight_decay": 0.1, "max_grad_norm": 0.5, "gradient_accumulation_steps": 2}
 
 # They go the same way through onsa as ia3, which stands for them where only onsa's own part is
-# tested: what is refused, what is counted, what is reported.
-LIKE_IA3 = {"vera", "fourierft", "randlora", "gralora"}
+# tested (what is refused, what is counted, what is reported) and on the second architecture.
+LIKE_IA3 = {
+    name for name, each in all_methods().items() if issubclass(each.settings, OnModules)
+} - {"ia3"}
+OWN_WAY = [name for name in all_methods() if name not in LIKE_IA3]
 
 
-def keys_of(name: str) -> dict[str, Any]:
+def keys_of(name: str, architecture: str = "llama") -> dict[str, Any]:
     """The keys that choose a method: its name, and settings it cannot do without."""
-    return {"method": name, **all_methods()[name].example}
+    settings = {**all_methods()[name].example, **WIDER.get(name, {})}
+    return {"architecture": architecture, "method": name, **settings}
 
 
-@pytest.fixture(params=all_methods())
+def on_two(names: Iterable[str]) -> list[Any]:
+    """The methods' keys on a Llama, and those of methods with a way of their own on a GPT-2."""
+    on_llama = [pytest.param(keys_of(name), id=name) for name in names]
+    return on_llama + [pytest.param(keys_of(name, "gpt2"), id=f"{name}-gpt2") for name in OWN_WAY]
+
+
+@pytest.fixture(params=on_two(all_methods()))
 def every_method(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return keys_of(request.param)
+    found: dict[str, Any] = request.param
+    return found
 
 
-@pytest.fixture(params=[name for name in all_methods() if name not in LIKE_IA3])
+@pytest.fixture(params=on_two(OWN_WAY))
 def method(request: pytest.FixtureRequest) -> dict[str, Any]:
-    return keys_of(request.param)
+    found: dict[str, Any] = request.param
+    return found
 
 
 def models(run: Run) -> dict[str, Path]:
@@ -109,20 +131,24 @@ def test_the_loss_falls_and_the_result_loads(
     assert set(first) == ({"echo", "upper", "after"} if trains(every_method) else set())
     assert all(last[task] < first[task] for task in first)
     for folder in models(run).values():
-        if is_adapter(folder):
-            loads_with_peft(folder)
-        else:
-            loads_with_transformers(folder)
+        loads(folder)
 
 
-def loads_with_transformers(folder: Path) -> None:
+def loads(folder: Path) -> Any:
+    """The model of a folder as transformers or PEFT by itself makes it, nothing missing or over."""
+    return loads_with_peft(folder) if is_adapter(folder) else loads_with_transformers(folder)
+
+
+def loads_with_transformers(folder: Path) -> Any:
     model, told = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
     assert not told["missing_keys"]
     assert not told["unexpected_keys"]
-    assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    shared = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    assert shared == model.config.tie_word_embeddings
+    return model
 
 
-def loads_with_peft(folder: Path) -> None:
+def loads_with_peft(folder: Path) -> Any:
     """As PEFT does by itself; what is missing would start at random.
 
     PEFT has no bottleneck adapters: `adapter` needs `onsa.peft_bottleneck` imported, as it is here.
@@ -133,10 +159,11 @@ def loads_with_peft(folder: Path) -> None:
     found = get_peft_model_state_dict(loaded)
     assert found.keys() == stored.keys()
     assert all(torch.equal(found[name], stored[name]) for name in stored)
+    return loaded
 
 
 def test_what_may_move_has_moved_and_nothing_else(recipe: Keys, method: dict[str, Any]) -> None:
-    run = onsa.tune(**recipe(**method, **STRAINED))
+    run = onsa.tune(**recipe(**method, **STRAINED, eval_rows=2))
     facts = last_training(run, run.recipe.method) if trains(method) else {"trained_entries": 0}
     for folder in models(run).values():
         stored = load_file(next(folder.glob("*.safetensors")))
@@ -156,8 +183,9 @@ def test_what_may_move_has_moved_and_nothing_else(recipe: Keys, method: dict[str
 def test_stopped_and_resumed_gives_the_bytes_of_the_undisturbed_run(
     recipe: Keys, every_method: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calm = onsa.tune(**recipe(**every_method, **STRAINED, output=str(tmp_path / "calm")))
-    stormy = recipe(**every_method, **STRAINED, output=str(tmp_path / "stormy"), save_steps=2)
+    given = {**every_method, **STRAINED, "eval_rows": 2}
+    calm = onsa.tune(**recipe(**given, output=str(tmp_path / "calm")))
+    stormy = recipe(**given, output=str(tmp_path / "stormy"), save_steps=2)
     step, calls = PlannedTrainer.training_step, 0
 
     def interrupted(*given: Any, **named: Any) -> Any:
@@ -182,7 +210,7 @@ def test_stopped_and_resumed_gives_the_bytes_of_the_undisturbed_run(
 def test_a_trained_share_that_is_reported_is_the_counted_one(
     recipe: Keys, method: dict[str, Any]
 ) -> None:
-    run = onsa.tune(**recipe(**method))
+    run = onsa.tune(**recipe(**method, eval_rows=2))
     for entry in read_json(run / "report.json")["held"]:
         record = next(record for record in run.history if record.name == entry["stage"])
         assert entry["entries"] == record.facts["held"]["entries"] < start_of(run).entry_count

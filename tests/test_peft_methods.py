@@ -36,15 +36,19 @@ from onsa.commands.merge import fold, merge_adapter
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import all_methods
-from onsa.methods.adapters import OnModules, add_on_modules
 from onsa.methods.lora import Lora, _left_out, add_lora
 from onsa.run import Run
+from onsa.training.adapters import OnModules, add_on_modules
 from tests.conftest import ARCHITECTURES
 
 Keys = Callable[..., dict[str, Any]]
 TinyModel = Callable[..., Path]
 FUSED = {"gpt2": "c_attn", "gpt_neox": "query_key_value"}
 HEADS, HIDDEN = 4, 32
+ON_MODULES = [name for name, each in all_methods().items() if issubclass(each.settings, OnModules)]
+NOT_ON_CONV1D = {
+    "delora", "hra", "loha", "lokr", "miss", "oft", "road", "shira",
+}  # fmt: skip
 
 
 def load(folder: Path, **how: Any) -> Any:
@@ -93,7 +97,8 @@ def test_query_and_value_are_found(architecture: str, tiny_model: TinyModel) -> 
     adapted = {name.split(".lora_A")[0] for name, _ in model.named_parameters() if "lora_A" in name}
     ends = {name.rpartition(".")[2] for name in adapted}
     if architecture not in FUSED:
-        assert (ends, held) == ({"q_proj", "v_proj"}, None)
+        plain = {"query", "value"} if architecture in ("bert", "roberta") else {"q_proj", "v_proj"}
+        assert (ends, held) == (plain, None)
         return
     assert ends == {FUSED[architecture]}
     assert isinstance(held, ParameterMask)
@@ -132,12 +137,22 @@ def test_other_adapters_have_peft_s_names_and_defaults() -> None:
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
-@pytest.mark.parametrize("kind", ["ia3", "vera", "fourierft", "randlora", "gralora"])
+@pytest.mark.parametrize("kind", ON_MODULES)
 def test_other_adapters_fit_every_architecture_and_merge(
     kind: str, architecture: str, tiny_model: TinyModel
 ) -> None:
     found = all_methods()[kind]
-    model = add_on_modules(kind, found.settings(**found.example), load(tiny_model(architecture)))
+    base = load(tiny_model(architecture))
+    if architecture == "gpt2" and kind in NOT_ON_CONV1D:
+        with pytest.raises(InputError, match=f"{kind}: cannot be put on this gpt2 .*Conv1D"):
+            add_on_modules(kind, found.settings(**found.example), base)
+        return
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        before = base.eval()(ids).logits
+        model = add_on_modules(kind, found.settings(**found.example), base).eval()
+        moved = (model(ids).logits - before).abs().max()
+    assert moved < 1e-5 or kind == "fourierft"  # which starts at random coefficients
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             parameter.data += 0.01 * torch.randn(parameter.shape)

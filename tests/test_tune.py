@@ -35,7 +35,9 @@ print("loaded")
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_passes_the_whole_pipeline(recipe: Keys, architecture: str) -> None:
-    run = onsa.tune(**recipe(architecture, method="cpi_ft", overlap=1, baselines=["full"]))
+    run = onsa.tune(
+        **recipe(architecture, method="cpi_ft", overlap=1, baselines=["full"], num_train_epochs=0.3)
+    )
     facts = read_json(run / "report.json")
     assert [row["label"] for row in facts["results"]] == ["base", "full", "cpi_ft"]
     held = [entry for entry in facts["held"] if entry["entries"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -30,6 +31,15 @@ def depth_of(name: str, blocks: int) -> int:
     if block.isdigit():
         return int(block) + 1
     return 0 if block == "embedding" else blocks + 1
+
+
+def tied_head(shapes: Shapes) -> str | None:
+    """The word embedding, where it is the head's matrix as well; None where that is another."""
+    roles = {name: place_of(name).role for name in shapes}
+    words = [n for n in shapes if roles[n] == "embedding" and not re.search(r"wpe|position", n)]
+    largest = max(words, key=lambda name: math.prod(shapes[name]), default=None)
+    heads = {shapes[name] for name in shapes if roles[name] == "head"}
+    return None if largest is None or shapes[largest] in heads else largest
 
 
 def choose(

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from onsa.choosing.choices import tied_head
 from onsa.models import place_of
 from onsa.tensor_file import Shape
 
@@ -23,12 +24,14 @@ UNITS = 1000  # that a budget is divided into
 WITHIN_BLOCK = (
     (0, re.compile(r"\.(input_layernorm|ln_1|self_attn_layer_norm|attention_norm)\.")),
     (2, re.compile(r"\.(q_norm|k_norm)\.")),
-    (7, re.compile(r"\.post_feedforward_layernorm\.")),
-    (4, re.compile(r"attn.*\.(o_proj|c_proj|out_proj)\.|attention\.(dense|wo)\.")),
-    (6, re.compile(r"(down_proj|mlp\.c_proj|dense_4h_to_h|fc2|\.w2)\.")),
+    (7, re.compile(r"\.post_feedforward_layernorm\.|\d\.output\.LayerNorm\.")),
+    (4, re.compile(r"attn.*\.(o_proj|c_proj|out_proj)\.|attention\.(output\.)?(dense|wo)\.")),
+    (6, re.compile(r"(down_proj|mlp\.c_proj|dense_4h_to_h|fc2|\.w2|\d\.output\.dense)\.")),
 )
 BY_ROLE = {"attention": 1, "norm": 4.5, "mlp": 5}
 ATTENTION_MAP = 3
+OUTSIDE = {"embedding": 0, "head": 3}  # what else is outside the blocks comes between them
+HEAD_MATRIX = 2  # above the other parts that BERT's head has
 
 
 class Work(NamedTuple):
@@ -62,7 +65,7 @@ def step_costs(shapes: Mapping[str, Shape], config: Any, work: Work) -> list[Cos
     """
     heads = config.num_attention_heads
     width = heads * (getattr(config, "head_dim", None) or config.hidden_size // heads)
-    head = _tied_head(shapes)
+    head = tied_head(shapes)
     costs: list[tuple[tuple[float, ...], Cost]] = []
     for name, shape in shapes.items():
         costs.append((_depth(name), _cost_of(name, shape, work, name == head)))
@@ -72,7 +75,7 @@ def step_costs(shapes: Mapping[str, Shape], config: Any, work: Work) -> list[Cos
             costs.append(((1, int(block), ATTENTION_MAP), Cost("", 2 * once, 4 * once, 0)))
     if head is not None:
         once = work.head_positions * math.prod(shapes[head])
-        costs.append(((3, 0, 0), Cost("", once, once, 0)))
+        costs.append(((OUTSIDE["head"], HEAD_MATRIX, 0), Cost("", once, once, 0)))
     costs.sort(key=lambda entry: (entry[0], entry[1].name), reverse=True)
     return [cost for _, cost in costs]
 
@@ -83,29 +86,17 @@ def _depth(name: str) -> tuple[float, ...]:
     if place.block.isdigit():
         rank = next((rank for rank, fits in WITHIN_BLOCK if fits.search(name)), None)
         return 1, int(place.block), BY_ROLE.get(place.role, 5) if rank is None else rank
-    return {"embedding": 0, "head": 3}.get(place.block, 2), 0, 0
+    return OUTSIDE.get(place.block, 2), int(place.role == "norm"), 0
 
 
 def _cost_of(name: str, shape: Shape, work: Work, is_head: bool) -> Cost:
-    size, role = math.prod(shape), place_of(name).role
-    if role == "embedding":
+    size, place = math.prod(shape), place_of(name)
+    if place.role == "embedding":
         # The gradient of a tied one is that of the head as well, and it waits for the lookup's.
         head = work.head_positions * size if is_head else 0
         return Cost(name, 0, 0, work.tokens * shape[-1] + head)
-    if role == "head":
-        each = work.head_positions * size
-        return Cost(name, each, 0 if len(shape) == 1 else each, each)
-    each = work.tokens * size
+    each = size * (work.head_positions if place.block == "head" else work.tokens)
     return Cost(name, each, 0 if name.endswith("bias") else each, each)
-
-
-def _tied_head(shapes: Mapping[str, Shape]) -> str | None:
-    """The embedding that is the head as well; None where the head is a tensor of its own."""
-    roles = {name: place_of(name).role for name in shapes}
-    if "head" in roles.values():
-        return None
-    words = [n for n in shapes if roles[n] == "embedding" and not re.search(r"wpe|position", n)]
-    return max(words, key=lambda name: math.prod(shapes[name]))
 
 
 def forward_cost(costs: Sequence[Cost]) -> int:

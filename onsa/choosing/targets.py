@@ -21,6 +21,7 @@ from onsa.models import place_of
 
 PROJECTIONS = ("query", "key", "value")
 SEPARATE = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}
+PLAIN = {word: word for word in PROJECTIONS}  # as BERT's modules are named
 FUSED = {"gpt2": "c_attn", "gpt_neox": "query_key_value"}
 ALL_LINEAR = "all-linear"  # PEFT's word for every linear module but the head
 Writer = Literal["attention", "mlp"]
@@ -53,8 +54,9 @@ def find_targets(model: Any, wanted: Sequence[str] | str) -> Targets:
     require_modules(model, named, known=PROJECTIONS)
     if not projections:
         return Targets(named)
-    if all(_ends_with(model, SEPARATE[word]) for word in projections):
-        return Targets(named + [SEPARATE[word] for word in projections])
+    for names in (SEPARATE, PLAIN):
+        if all(_ends_with(model, names[word]) for word in projections):
+            return Targets(named + [names[word] for word in projections])
     fused = FUSED.get(model.config.model_type, "")
     if not fused:
         raise InputError(

@@ -28,8 +28,9 @@ from onsa.weights import Weights, require_same_tensors
 SMALLEST_RMS = 1e-3  # of a tensor for `relative`, as in Adafactor (arXiv:1804.04235, ε₂)
 
 # Input and output embeddings by the names that model families give them. Only matrices count:
-# BERT's embeddings.LayerNorm and a vision model's patch convolution are no embeddings.
-EMBEDDING_NAMES = re.compile(r"(^|[._])(\w*embed\w*|wte|wpe|shared|lm_head)\.")
+# BERT's embeddings.LayerNorm, the dense matrix below RoBERTa's head and a vision model's patch
+# convolution are no embeddings.
+EMBEDDING_NAMES = re.compile(r"(^|[._])(\w*embed\w*|wte|wpe|shared|lm_head(?!\.dense))\.")
 
 
 @dataclass(frozen=True)

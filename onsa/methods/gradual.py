@@ -11,9 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from onsa.choosing.choices import block_count, depth_of
+from onsa.choosing.choices import block_count, depth_of, tied_head
 from onsa.methods import method
-from onsa.models import place_of
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.steering import TrainOnly
@@ -31,8 +30,8 @@ class Gradual(Budgeted):
 @method("gradual", settings=Gradual, paper="arXiv:1801.06146")
 def gradual(run: Run, settings: Gradual) -> Weights:
     """Train the last block, norm and head first, then one block more at a time, downwards."""
-    if all(place_of(name).role != "head" for name in run.base.float_shapes):
-        run.warn("the head is the embedding, tied: both are unfrozen last")
+    if tied_head(run.base.float_shapes):
+        run.warn("the head's matrix is the embedding, tied: both are unfrozen last")
     return train_mixed(
         run,
         "gradual",

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 Shapes = Mapping[str, Shape]
 
-AFTER_FEED_FORWARD = re.compile(r"\.(post_feedforward_layernorm|post_mlp_layernorm)\.")
+AFTER_FEED_FORWARD = re.compile(
+    r"\.(post_feedforward_layernorm|post_mlp_layernorm)\.|\d\.output\.LayerNorm\."
+)
 BLOCK_INPUT = re.compile(r"\.(input_layernorm|ln_1|self_attn_layer_norm|attention_norm|norm_1)\.")
 FISHER_KEYS = ("share", "level", "labels", "fisher_rows")
 
@@ -99,7 +101,7 @@ def _few_rows(task: Task, rows: int, seed: int) -> Task:
 def output_norms(names: Iterable[str]) -> set[str]:
     """The norms on the blocks' outputs.
 
-    Where a block ends in a norm (Gemma 2 and 3, OLMo 2; the paper's BERT), that one. Elsewhere
+    Where a block ends in a norm (BERT, as in the paper; Gemma 2 and 3, OLMo 2), that one. Elsewhere
     (Llama, GPT-2, GPT-NeoX) the norm that reads the block's output: the next block's first one, and
     for the last block the model's last norm. The first block's first norm reads the embedding and
     is none.
@@ -112,7 +114,7 @@ def output_norms(names: Iterable[str]) -> set[str]:
     if ending:
         return ending
     reading = {name for name in norms if BLOCK_INPUT.search(name) and place_of(name).block != "0"}
-    last = {name for name in norms if not place_of(name).block.isdigit() and "embed" not in name}
+    last = {name for name in norms if place_of(name).block == "norm"}
     if not last or (not reading and block_count(norms) > 1):
         raise InputError(
             "which norms are on the blocks' outputs cannot be told from their names",

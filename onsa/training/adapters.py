@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
+from pydantic import Field
 from transformers.pytorch_utils import Conv1D
 
 from onsa.adapter import Adapter
 from onsa.choosing.choices import RateOf
-from onsa.choosing.targets import module_paths
+from onsa.choosing.targets import module_paths, require_modules
 from onsa.data.encoding import Encoder
 from onsa.errors import InputError
-from onsa.models import peft, shortened
+from onsa.models import first_position, peft, shortened
 from onsa.recipe import Training
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
@@ -65,6 +67,33 @@ def train_adapter(
     return trained
 
 
+class OnModules(AdapterSettings):
+    """Settings of adapters that sit on modules and are nothing but PEFT's."""
+
+    target_modules: list[str] | str | None = Field(
+        None, description="names of modules, 'all-linear', a regular expression; or PEFT's choice"
+    )
+
+
+def run_on_modules(run: Run, kind: str, settings: OnModules) -> Adapter:
+    """An adapter of PEFT's type `kind`, which is the method's name too, trained on all tasks."""
+    return run_adapter(run, kind, train_on_modules, settings, kind=kind)
+
+
+def train_on_modules(
+    step: Step, *, kind: str, settings: OnModules, **inputs: Any
+) -> dict[str, Any]:
+    """`train` with an adapter of PEFT's type `kind` on the model."""
+    return train_adapter(step, add=partial(add_on_modules, kind, settings), **inputs)
+
+
+def add_on_modules(kind: str, settings: OnModules, model: Any) -> Any:
+    keys = settings.model_dump(exclude={"trained_tokens"}, exclude_none=True)
+    for key in keys.keys() & {"target_modules", "feedforward_modules"}:
+        require_modules(model, keys[key], key)
+    return add_adapter(model, kind, keys)
+
+
 def _same_rate(name: str, rate: float) -> float:
     return rate
 
@@ -91,6 +120,7 @@ def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
         warnings.simplefilter("ignore")  # advice about keys that are set on purpose
         try:
             config = config_class(task_type="CAUSAL_LM", **keys)
+            _require_positions(model, config)
             return library.get_peft_model(model, config)
         except (ValueError, TypeError, NotImplementedError) as fault:  # Type: an older PEFT's keys
             raise InputError(
@@ -98,6 +128,12 @@ def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
                 where=kind,
                 way_out="change the settings that it names, or choose another method",
             ) from None
+
+
+def _require_positions(model: Any, config: Any) -> None:
+    """Refuse what stands before the prompt where PEFT's `generate` would miscount positions."""
+    if config.is_prompt_learning and first_position(model.config):
+        raise ValueError("its positions begin behind its padding token's")
 
 
 def sits_on_conv1d(model: Any, modules: list[str] | str | None) -> bool:
