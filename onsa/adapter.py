@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from functools import cached_property
 from pathlib import Path
 
 from onsa.errors import InputError
 from onsa.files import read_json
-from onsa.tensor_file import read_header
 from onsa.weights import Weights
 
 CONFIG_FILE = "adapter_config.json"
@@ -28,12 +26,6 @@ class Adapter:
                 raise InputError(
                     f"holds no {name}", where=self.folder, way_out="give the folder of an adapter"
                 )
-
-    @cached_property
-    def entry_count(self) -> int:
-        """The entries that are stored: what was trained, but for frozen projections."""
-        stored, _ = read_header(self.folder / WEIGHTS_FILE)
-        return sum(math.prod(tensor.shape) for tensor in stored.values())
 
     @property
     def stored_bytes(self) -> int:

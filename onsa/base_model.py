@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from onsa.adapter import CONFIG_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.models import first_position, load_checked, read_config
+from onsa.tensor_file import Shape
 from onsa.weights import Weights
 
 
@@ -109,8 +110,15 @@ def open_tuned(folder: Path) -> Tuned:
     return Adapter(folder, Weights(find_model(named, folder)))
 
 
-def check_model(source: Weights, remote_code: bool = False) -> list[str]:
-    """The tensors that the model of this folder has no place for, found without reading weights.
+class Checked(NamedTuple):
+    """What is known of a model whose weights were not read."""
+
+    left_out: list[str]  # tensors of its folder that it has no place for
+    shapes: dict[str, Shape]  # of its parameters
+
+
+def check_model(source: Weights, remote_code: bool = False) -> Checked:
+    """The model of this folder, built without reading its weights.
 
     Raises:
         InputError: it is quantised, no causal language model, or its weights are not all there.
@@ -137,7 +145,7 @@ def check_model(source: Weights, remote_code: bool = False) -> list[str]:
                 where=source.folder,
                 way_out="give a model that is not quantised",
             )
-    return left_out
+    return Checked(left_out, {name: tuple(each.shape) for name, each in model.named_parameters()})
 
 
 def sees_ahead(model: Any) -> bool:

@@ -25,7 +25,8 @@ from onsa.weights import Weights
 class _HeldParameter:
     """One parameter with some entries held: flat indices and the values to put back."""
 
-    def __init__(self, parameter: nn.Parameter, mask: Tensor) -> None:
+    def __init__(self, name: str, parameter: nn.Parameter, mask: Tensor) -> None:
+        self.name = name
         self.parameter = parameter
         self.index = mask.reshape(-1).nonzero().squeeze(1).to(parameter.device)
         self.values = parameter.detach().reshape(-1)[self.index].clone()
@@ -60,7 +61,7 @@ class Hold:
             parameter.requires_grad_(False)
             self.frozen.append(parameter)
         elif entries.any():
-            self.partly.append(_HeldParameter(parameter, entries))
+            self.partly.append(_HeldParameter(name, parameter, entries))
 
     @property
     def partly_held(self) -> int:
@@ -70,6 +71,14 @@ class Hold:
     def put_back(self) -> None:
         for held in self.partly:
             held.put_back()
+
+    def prove(self) -> dict[str, Any]:
+        """As `prove_held`, for entries of parameters that no checkpoint has: an adapter's."""
+        proof = _Proof()
+        for held in self.partly:
+            now = held.parameter.reshape(-1)[held.index]
+            proof.add(held.name, held.values.float(), now.float())
+        return proof.facts
 
     def release(self) -> None:
         for held in self.partly:
@@ -95,22 +104,35 @@ def prove_held(before: Weights, after: Weights, mask: ParameterMask) -> dict[str
     Returns entries and tensors held, how many changed (0 is the promise), and the SHA-256 of the
     held values before and after, in float32.
     """
-    digests = hashlib.sha256(), hashlib.sha256()
-    entries = tensors = changed = 0
+    proof = _Proof()
     for name in before.names:
-        if name not in mask.shapes or not (here := mask[name]).any():
-            continue
-        old, new = (weights[name].float()[here].contiguous() for weights in (before, after))
+        if name in mask.shapes and (here := mask[name]).any():
+            proof.add(name, *(weights[name].float()[here] for weights in (before, after)))
+    return proof.facts
+
+
+class _Proof:
+    """Held values before and after, compared and digested tensor by tensor."""
+
+    def __init__(self) -> None:
+        self.entries = self.tensors = self.changed = 0
+        self.before, self.after = hashlib.sha256(), hashlib.sha256()
+
+    def add(self, name: str, old: Tensor, new: Tensor) -> None:
+        old, new = old.detach().cpu().contiguous(), new.detach().cpu().contiguous()
         # Bits, not values: -0.0 equals 0.0 and NaN differs from itself as values.
-        changed += int((old.view(torch.int32) != new.view(torch.int32)).sum())
-        entries += old.numel()
-        tensors += 1
-        for digest, values in zip(digests, (old, new), strict=True):
+        self.changed += int((old.view(torch.int32) != new.view(torch.int32)).sum())
+        self.entries += old.numel()
+        self.tensors += 1
+        for digest, values in ((self.before, old), (self.after, new)):
             digest.update(name.encode() + b"\0" + values.numpy().tobytes())
-    return {
-        "entries": entries,
-        "tensors": tensors,
-        "changed": changed,
-        "digest_before": digests[0].hexdigest(),
-        "digest_after": digests[1].hexdigest(),
-    }
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return {
+            "entries": self.entries,
+            "tensors": self.tensors,
+            "changed": self.changed,
+            "digest_before": self.before.hexdigest(),
+            "digest_after": self.after.hexdigest(),
+        }

@@ -5,13 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from onsa.data.encoding import UNTRAINED
 from onsa.virtual_tokens import embedded_tokens
 
 
-def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The loss of every trained token of a batch, and the number of the task it belongs to.
+def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The loss of every trained token of a batch, and the number of the task it belongs to."""
+    logits, targets, owners = reply_logits(model, inputs)
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="none"), owners
+
+
+def reply_logits(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """For every trained token of a batch: the float32 logits before it (tokens x vocabulary), the
+    token itself, and the number of the task it belongs to.
 
     Logits are computed only at positions that predict a trained token in some row: with long
     prompts and short replies the vocabulary's matrix is the larger part of a small model's work.
@@ -26,7 +34,4 @@ def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[torch.Tensor, torc
     if logits.shape[1] != targets.shape[1]:  # the architecture ignores logits_to_keep
         logits = logits[:, places]
     trained = targets != UNTRAINED
-    losses = torch.nn.functional.cross_entropy(
-        logits[trained].float(), targets[trained], reduction="none"
-    )
-    return losses, owners[:, None].expand_as(targets)[trained]
+    return logits[trained].float(), targets[trained], owners[:, None].expand_as(targets)[trained]

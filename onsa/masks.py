@@ -7,7 +7,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -79,7 +79,7 @@ class ParameterMask:
         A pattern is written as in a shell (`model.layers.*.mlp.*`), or as a regular expression
         after `re:` (`re:.*layers\\.(0|1)\\..*`). One that fits no name is an InputError.
         """
-        return cls.of_names(shapes, {n for p in patterns for n in _fitting(shapes, p)})
+        return cls.of_names(shapes, {n for p in patterns for n in fitting_names(shapes, p)})
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> ParameterMask:
@@ -227,7 +227,8 @@ def _require_same_shapes(a: ParameterMask, b: ParameterMask) -> None:
         )
 
 
-def _fitting(shapes: Mapping[str, Shape], pattern: str) -> Iterator[str]:
+def fitting_names(shapes: Collection[str], pattern: str) -> list[str]:
+    """The names that fit a pattern, see `ParameterMask.matching`; none is an InputError."""
     try:
         written = pattern[3:] if pattern.startswith("re:") else fnmatch.translate(pattern)
         expression = re.compile(written)
@@ -243,4 +244,4 @@ def _fitting(shapes: Mapping[str, Shape], pattern: str) -> Iterator[str]:
             f"the pattern {pattern!r} fits no tensor of the model",
             way_out=did_you_mean(pattern, kinds),
         )
-    yield from names
+    return names

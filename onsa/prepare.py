@@ -12,7 +12,14 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from onsa.base_model import check_model, check_vocabulary, find_model, position_count
+from onsa.base_model import (
+    Checked,
+    check_model,
+    check_vocabulary,
+    find_model,
+    position_count,
+)
+from onsa.choosing.choices import rates
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
@@ -20,7 +27,6 @@ from onsa.data.reading import named
 from onsa.errors import InputError
 from onsa.models import (
     PLAIN_TEMPLATE,
-    first_position,
     import_base,
     load_tokenizer,
     needs_import,
@@ -64,6 +70,8 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     model_folder = find_model(recipe.model, base_folder)
     _require_text(base_folder / recipe.output, model_folder)
     encoder = load_encoder(recipe, model_folder, base_folder)
+    model = check_model(Weights(model_folder), recipe.trust_remote_code)
+    check_rates(recipe, model)
     virtual_tokens = check_adapters(ways, recipe, model_folder, encoder)
     both = [*tasks, *untrained]
     positions = position_count(model_folder, recipe.trust_remote_code)
@@ -71,7 +79,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     notes = [
         *task_notes(both),
         *overlap_notes(both, recipe.overlap_share),
-        *model_notes(Weights(model_folder), recipe.trust_remote_code),
+        *model_notes(model),
     ]
     return Ready(tasks, untrained, model_folder, encoder, notes)
 
@@ -230,24 +238,19 @@ def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:
     return notes
 
 
-def model_notes(source: Weights, remote_code: bool) -> list[str]:
-    """What is special about the model: what it leaves out of its folder's weights, its positions.
+def model_notes(model: Checked) -> list[str]:
+    """What the model leaves out of its folder's weights, as a sentence."""
+    if not model.left_out:
+        return []
+    count, names = len(model.left_out), named(model.left_out)
+    return [f"the model has no place for {count} tensors of its folder: {names}"]
 
-    Raises:
-        InputError: it cannot be trained, see `check_model`.
-    """
-    left_out = check_model(source, remote_code)
-    notes = []
-    if left_out:
-        notes.append(
-            f"the model has no place for {len(left_out)} tensors of its folder: {named(left_out)}"
-        )
-    if first_position(read_config(source.folder, remote_code)):
-        notes.append(
-            "its positions begin behind that of the padding token, and the generate of "
-            "transformers begins at 0: elsewhere than here, give it position_ids"
-        )
-    return notes
+
+def check_rates(recipe: Recipe, model: Checked) -> None:
+    """Refuse a learning rate of its own for parameters that the model does not have."""
+    own = [recipe.with_training(baseline.training).training for baseline in recipe.baselines]
+    for training in (recipe.training, *own):
+        rates(model.shapes, training)
 
 
 def find_base(run: Run, model_folder: Path) -> Weights:

@@ -16,7 +16,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import onsa
-from onsa.base_model import position_count
+from onsa.base_model import check_model, position_count
 from onsa.choosing.choices import block_count, choose, depth_of, tied_head
 from onsa.errors import InputError
 from onsa.files import read_json
@@ -148,7 +148,7 @@ def test_the_positions_are_as_many_as_the_model_has(
 ) -> None:
     """Of RoBERTa's 513 the first is its padding token's, of which other tools are to know."""
     folder = tiny_model(architecture)
-    told = " ".join(model_notes(Weights(folder), remote_code=False))
+    told = " ".join(model_notes(check_model(Weights(folder))))
     assert ("give it position_ids" in told) == (architecture == "roberta")
     count = position_count(folder)
     assert count == 512

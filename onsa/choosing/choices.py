@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from onsa.errors import InputError
-from onsa.masks import ParameterMask
+from onsa.masks import ParameterMask, fitting_names
 from onsa.models import place_of
 from onsa.recipe import Training
-from onsa.tensor_file import Shape
+from onsa.weight_ops import Shapes
 
 Part = Literal["embedding", "attention", "mlp", "norm", "head", "bias"]
-Shapes = Mapping[str, Shape]
 RateOf = Callable[[str, float], float]
 """(a parameter's name, the learning rate) -> the parameter's own learning rate."""
 
@@ -59,9 +58,7 @@ def choose(
     chosen = set(shapes)
     if parts or patterns:
         chosen = {name for part in parts for name in _of_part(shapes, part)}
-        for pattern in patterns:
-            counts = ParameterMask.matching(shapes, [pattern]).count_by_name()
-            chosen |= {name for name, count in counts.items() if count}
+        chosen |= {name for pattern in patterns for name in fitting_names(shapes, pattern)}
     if first_blocks is not None or last_blocks is not None:
         chosen &= _in_blocks(shapes, first_blocks or 0, last_blocks or 0)
     if not chosen:
@@ -112,8 +109,7 @@ def rates(shapes: Shapes, training: Training) -> RateOf | None:
     blocks = block_count(shapes)
     own: dict[str, float] = {}
     for pattern, rate in training.learning_rates.items():
-        counts = ParameterMask.matching(shapes, [pattern]).count_by_name()
-        own |= {name: rate for name, count in counts.items() if count}
+        own |= dict.fromkeys(fitting_names(shapes, pattern), rate)
 
     def rate_of(name: str, rate: float) -> float:
         if name in own:

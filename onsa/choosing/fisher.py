@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.data.encoding import Encoded, Encoder
+from onsa.losses import reply_logits
 from onsa.models import device, load_model
 from onsa.weights import Weights, write_weights
 
@@ -83,12 +84,13 @@ def fisher_diagonal(
 
 def log_likelihood(model: Any, row: Encoded, labels: Labels, draw: torch.Generator) -> Tensor:
     """log p of an example's reply tokens, summed; of tokens drawn in their places for `true`."""
-    ids = torch.tensor([row.ids], device=model.device)
-    targets = torch.tensor(row.labels[1:], device=model.device)
-    places = (targets != UNTRAINED).nonzero().squeeze(1)
-    logits = model(input_ids=ids, use_cache=False).logits[0, places].float()
+    inputs = {
+        "input_ids": torch.tensor([row.ids], device=model.device),
+        "labels": torch.tensor([row.labels], device=model.device),
+        "task": torch.zeros(1, device=model.device),
+    }
+    logits, tokens, _ = reply_logits(model, inputs)
     chances = logits.log_softmax(dim=-1)
-    chosen = targets[places]
     if labels == "true":
-        chosen = torch.multinomial(chances.detach().exp(), 1, generator=draw).squeeze(1)
-    return chances[torch.arange(len(places), device=model.device), chosen].sum()
+        tokens = torch.multinomial(chances.detach().exp(), 1, generator=draw).squeeze(1)
+    return chances.gather(1, tokens[:, None]).sum()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, model_validator
@@ -24,15 +24,13 @@ from onsa.methods import method
 from onsa.models import place_of
 from onsa.run import Run
 from onsa.settings import Budgeted, Share
-from onsa.tensor_file import Shape
 from onsa.training.train import train_mixed
-from onsa.weight_ops import count_of_share, top_count
+from onsa.weight_ops import Shapes, count_of_share, top_count
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.tasks import Task
 
-Shapes = Mapping[str, Shape]
 
 AFTER_FEED_FORWARD = re.compile(
     r"\.(post_feedforward_layernorm|post_mlp_layernorm)\.|\d\.output\.LayerNorm\."

@@ -93,6 +93,7 @@ def train_lora(step: Step, *, settings: Lora, training: Training, **inputs: Any)
         load=partial(_load, settings.quantization, compute_dtype(training.precision)),
         add=partial(add_lora, settings),
         hold_added=partial(_left_out, settings),
+        hold_rule="rows of fused matrices that were not chosen",
         rate_of=partial(_rate, settings.lora_plus_ratio),
         training=training,
         **inputs,

@@ -99,7 +99,7 @@ def train(
         keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
         part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
             to 1; several trainings that share one do not warm up anew.
-        hold_rule: what `hold` is, in words, for the report.
+        hold_rule: what is held, in words, for the report.
         load: makes a model of `start`.
         reshape: makes of the loaded model the one that is trained, such as one with an adapter.
         hold_added: what of the reshaped model is held still; `hold` is of `start`.
@@ -140,6 +140,7 @@ def train(
         trained_entries = count_trained(model, hold_now)
         with Energy(step.run.energy) as energy:
             run_trainer(trainer, step, counted["processed_tokens"])
+        added = hold_now.prove() if hold_now and hold_added else None
     result = _keep(step, trainer, start, keep_second_moment)
     step.note(
         **counted,
@@ -153,8 +154,11 @@ def train(
         lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
         curve=thin(trainer.curve),
     )
-    if hold is not None:
-        step.note(hold_rule=hold_rule, held=_proof(step, start, result["weights"], hold))
+    proof = added if hold is None else prove_held(start, result["weights"], hold)
+    if proof is not None:
+        if proof["changed"]:
+            raise AssertionError(f"{step.name}: {proof['changed']} held entries changed")
+        step.note(hold_rule=hold_rule, held=proof)
     return {**result, **counted}
 
 
@@ -223,10 +227,3 @@ def _second_moment(trainer: PlannedTrainer, folder: Path) -> Weights:
             moments[name] = torch.zeros_like(parameter, device="cpu")
     save_file(moments, folder / "model.safetensors")
     return Weights(folder)
-
-
-def _proof(step: Step, start: Weights, trained: Weights, hold: ParameterMask) -> dict[str, Any]:
-    proof = prove_held(start, trained, hold)
-    if proof["changed"]:
-        raise AssertionError(f"{step.name}: {proof['changed']} held entries changed")
-    return proof
