@@ -103,6 +103,23 @@ CPI_FT = {"method": "cpi_ft", "max_steps": ...}
             {"baselines": [{"method": "single", "traned_tokens": 1}]},
             "baselines[1]: unknown key 'traned_tokens'; did you mean 'trained_tokens'?",
         ),
+        ({"learning_rates": {"*.nom.*": 1e-3}}, "'*.nom.*' fits no tensor of the model"),
+        (
+            {"baselines": [{"method": "full", "label": "x", "learning_rates": {"y": 1.0}}]},
+            "the pattern 'y' fits no tensor of the model",
+        ),
+        (
+            {"max_steps": ..., "num_train_epochs": 1, "trained_tokens": 9},
+            "num_train_epochs has no effect with trained_tokens; keep one of them",
+        ),
+        (
+            {"untrained_tasks": [task("echo")]},
+            "two tasks are named 'echo'; give each its own name",
+        ),
+        (
+            {"untrained_tasks": [{**task("upper"), "name": "old", "weight": 2}]},
+            "a weight has no effect on 'old', which is not trained",
+        ),
         ({"overlap_share": 2}, "overlap_share: should be less than or equal to 1"),
         ({"output": "../../x"}, "'output: ../../x' leaves the recipe's folder; write it below"),
         ({"output": "/elsewhere"}, "leaves the recipe's folder"),
@@ -404,6 +421,14 @@ def copied(finished: Path, tmp_path: Path) -> Path:
     """The same, to be spoilt."""
     shutil.copytree(finished, tmp_path / "copied")
     return tmp_path / "copied"
+
+
+def test_a_report_that_a_template_cannot_show(copied: Path) -> None:
+    """A template's own error is no AttributeError of Python's."""
+    path = copied / "run" / "report.json"
+    path.write_text(json.dumps({**read_json(path), "versions": 1}), encoding="utf-8")
+    said = onsa("report", copied / "run").refused()
+    assert "report.json: is not as onsa wrote it (UndefinedError" in said
 
 
 def test_an_output_that_is_taken(finished: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from benchmarks.trainer import batches_of
 from onsa.commands.chat import load_scorer, reply_to
 from onsa.commands.merge import fold, merge_adapter
 from onsa.errors import InputError
+from onsa.files import read_json
 from onsa.masks import ParameterMask
 from onsa.methods import all_methods
 from onsa.methods.lora import Lora, _left_out, add_lora
@@ -87,6 +88,11 @@ def test_the_key_s_rows_of_a_fused_matrix_stay_bit_for_bit(architecture: str, re
         assert torch.equal(key_rows(architecture, old), key_rows(architecture, new))
         moved = (old != new).any(dim=1)
         assert int(moved.sum()) == 2 * HIDDEN  # every row of query and value
+    [proof] = read_json(run / "report.json")["held"]
+    assert proof["rule"] == "rows of fused matrices that were not chosen"
+    assert proof["entries"] == 2 * HIDDEN * Lora().r  # the key's rows of B, of two blocks
+    assert proof["changed"] == 0
+    assert proof["digest_before"] == proof["digest_after"]
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
