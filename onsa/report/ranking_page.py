@@ -11,6 +11,7 @@ from onsa.report.page import Sections, render_page
 from onsa.report.pareto import Point, scatter
 from onsa.report.scores import Facts, Metric, Score, metric_of
 from onsa.report.sections import provenance
+from onsa.report.sections.results import trained_share
 from onsa.report.svg import score_axis
 from onsa.report.words import number, scaled, short_name_of
 
@@ -100,13 +101,14 @@ def ranking(facts: Facts) -> dict[str, Any] | None:
 
 def spent(facts: Facts) -> list[dict[str, Any]] | None:
     """A row for each way: everything that it took."""
-    views = []
-    for row in done(facts):
-        trained = number(row["cost"].get("trained_entries"))
-        parameters = number(row["cost"].get("parameters"))
-        share = trained / parameters if trained and parameters else None
-        views.append({**row["cost"], "label": row["label"], "share": share})
-    return views or None
+    return [
+        {
+            **row["cost"],
+            "label": row["label"],
+            "share": trained_share(row["cost"], number(row["cost"].get("parameters"))),
+        }
+        for row in done(facts)
+    ] or None
 
 
 def by_task(facts: Facts) -> dict[str, Any] | None:

@@ -128,6 +128,12 @@ def additions(facts: Facts) -> list[dict[str, Any]] | None:
     return views or None
 
 
+def trained_share(cost: Facts, parameters: float | None) -> float | None:
+    """The share of the base's entries that trained at once."""
+    trained = number(cost.get("trained_entries"))
+    return trained / parameters if trained and parameters else None
+
+
 def cost(facts: Facts) -> list[dict[str, Any]] | None:
     keys = ("trained_tokens", "processed_tokens", "seconds", "peak_memory_bytes")
     results = [r for r in facts.get("results") or [] if any(number(r.get(key)) for key in keys)]
@@ -138,7 +144,6 @@ def cost(facts: Facts) -> list[dict[str, Any]] | None:
     for result in results:
         tokens = number(result.get("trained_tokens"))
         times = f"× {tokens / unit:.2f}" if tokens and unit else MISSING
-        trained = number(result.get("trained_entries"))
-        share = trained / parameters if trained and parameters else None
+        share = trained_share(result, parameters)
         rows.append({**result, "times": times, "share": share})
     return rows or None
