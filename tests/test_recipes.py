@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,18 +15,19 @@ from onsa.commands.add import Addition, add_tasks
 from onsa.commands.compare import compare
 from onsa.commands.tune import carry_out, read_recipe
 from onsa.files import read_json, write_json
-from onsa.methods import method_settings
+from onsa.methods import all_methods, method_settings
 from onsa.methods.cpi_ft import CpiFt
 from onsa.recipe import Recipe, build_recipe, read_raw, validated
 from onsa.run import Run
 from onsa.tasks import find_kind
 
+PAGES = Path(__file__).parent.parent / "docs" / "methods"
 RECIPES = Path(__file__).parent.parent / "recipes"
 SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
     "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft", "adapter", "expand",
-    "soft_prompts",
+    "soft_prompts", "kin",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -78,6 +80,24 @@ def labels(folder: Path) -> list[str]:
 
 def test_every_recipe_is_known_here() -> None:
     assert {path.stem for path in RECIPES.glob("*.yaml")} == {*TUNE, *ADD}
+
+
+def test_every_method_has_a_recipe_and_a_page() -> None:
+    shown: set[str] = set()
+    for name in TUNE:
+        recipe = valid(name)
+        shown |= {recipe.method, *(baseline.method for baseline in recipe.baselines)}
+    assert shown == set(all_methods())
+    pages = [path.read_text(encoding="utf-8") for path in PAGES.glob("*.md")]
+    for name in all_methods():
+        named = re.compile(rf"^#+ .*`{name}`|^\|.*`{name}`", re.M)
+        assert (PAGES / f"{name}.md").is_file() or any(map(named.search, pages)), name
+
+
+def test_the_relatives_of_lora_are_compared(tiny_model: TinyModel, tmp_path: Path) -> None:
+    given = small("kin", f"model={tiny_model()}")
+    folder = compare(path_of("kin"), given, methods=["lora", "ia3"], output=tmp_path / "kin")
+    assert not any(row["why"] for row in read_json(folder / "compare.json")["rows"])
 
 
 @pytest.mark.parametrize("name", [*TUNE, *ADD])
