@@ -123,7 +123,7 @@ def japanese(tmp_path: Path, tiny_model: TinyModel) -> Path:
     return write_recipe(tmp_path, tiny_model(), tasks=[task("echo"), wide])
 
 
-def test_check_shows_what_trains_to_the_eye(japanese: Path) -> None:
+def test_check_shows_parameters_by_place_to_the_eye(japanese: Path) -> None:
     ended = onsa("check", japanese)
     assert (ended.code, ended.err) == (0, "")
     lines = ended.out.splitlines()
@@ -150,15 +150,17 @@ def test_check_counts_what_training_sees(japanese: Path) -> None:
     assert facts["estimate"]["trained_tokens"] == 2 * whole  # two epochs
     tokens = echo["tokens_per_epoch"] + wide["tokens_per_epoch"]
     assert facts["estimate"]["processed_tokens_with_baselines"] == 2 * tokens
-    entries = sum(place["entries"] for place in facts["trains"])
+    entries = sum(place["entries"] for place in facts["parameters"])
     assert entries == facts["model"]["parameters"]
 
 
 def test_check_lists_blocks_in_their_order(tmp_path: Path, tiny_model: TinyModel) -> None:
-    from onsa.commands.check import what_trains
+    from onsa.commands.check import parameters_by_place
 
     for architecture in ("llama", "gpt2", "gpt_neox", "gemma2", "bert"):
-        blocks = [place["block"] for place in what_trains(Weights(tiny_model(architecture)))]
+        blocks = [
+            place["block"] for place in parameters_by_place(Weights(tiny_model(architecture)))
+        ]
         assert list(dict.fromkeys(blocks))[:3] == ["embedding", "0", "1"], architecture
 
 

@@ -28,14 +28,14 @@ REACHED_SHARE = 0.5  # of a plain matrix product's speed; 0.4 to 0.6 was seen on
 
 
 def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
-    """Tasks, samples, what trains, trained tokens, and an estimate of memory and time, as JSON.
+    """Tasks, samples, parameters by place, and an estimate of tokens, memory and time, as JSON.
 
     Raises:
         InputError: whatever would stop the run.
     """
     recipe = read_recipe(path, overrides)
     home = path.resolve().parent
-    tasks, _, model_folder, encoder, notes = make_ready(recipe, home, ways_of(recipe))
+    tasks, untrained, model_folder, encoder, notes = make_ready(recipe, home, ways_of(recipe))
     weights = Weights(model_folder)
     facts = [task_facts(task, encoder) for task in tasks]
     return {
@@ -43,7 +43,8 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         "baselines": [baseline.label for baseline in recipe.baselines],
         "model": {"folder": str(model_folder), "parameters": weights.entry_count},
         "tasks": facts,
-        "trains": what_trains(weights),
+        "untrained_tasks": {task.name: len(task.evaluation) for task in untrained},
+        "parameters": parameters_by_place(weights),
         "estimate": estimate(recipe, tasks, encoder, weights),
         "notes": notes + cut_notes(facts, encoder.max_length),
     }
@@ -90,8 +91,8 @@ def sample_pieces(task: Task, encoder: Encoder) -> list[tuple[bool, str]]:
     return [(trained, encoder.tokenizer.decode(ids)) for trained, ids in pieces]
 
 
-def what_trains(weights: Weights) -> list[dict[str, Any]]:
-    """Entries by block and role, from the input on; all train, unless a stage holds some."""
+def parameters_by_place(weights: Weights) -> list[dict[str, Any]]:
+    """Entries by block and role, from the input on."""
     counts: Counter[tuple[str, str]] = Counter()
     for name, shape in weights.float_shapes.items():
         place = place_of(name)

@@ -23,9 +23,12 @@ def show(facts: dict[str, Any]) -> None:
     compared = f", compared with {', '.join(facts['baselines'])}" if facts["baselines"] else ""
     console.print(f"{facts['method']}{compared}, on {facts['model']['folder']}\n")
     _show_tasks(console, facts["tasks"])
+    if facts["untrained_tasks"]:
+        rows = (f"{name} ({count:,} rows)" for name, count in facts["untrained_tasks"].items())
+        console.print(f"scored, never trained: {', '.join(rows)}\n")
     for task in facts["tasks"]:
         _show_sample(console, task)
-    _show_places(console, facts["trains"])
+    _show_places(console, facts["parameters"])
     _show_estimate(console, facts["estimate"], facts["method"])
     for note in facts["notes"]:
         console.print(f"note: {note}")
@@ -75,7 +78,7 @@ def _shortened(text: str) -> str:
 def _show_places(console: Console, places: list[dict[str, Any]]) -> None:
     """A table by block and role; blocks in a row that are alike stand in one line."""
     roles = [role for role in ROLES if any(place["role"] == role for place in places)]
-    table = _table(1, "what trains", *roles)
+    table = _table(1, "parameters", *roles)
     rows = [
         (block, {place["role"]: place["entries"] for place in own})
         for block, own in groupby(places, key=lambda place: place["block"])
@@ -105,7 +108,8 @@ def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None
         f"{guess['of']}: {guess['trained_tokens']:,} reply tokens trained by {method}, "
         f"{guess['processed_tokens_with_baselines']:,} tokens processed with the baselines: "
         f"{_duration(guess['training_seconds'])} of training on this machine as busy as it is; "
-        f"memory about {_bytes(guess['memory_bytes'])} of {_bytes(guess['memory_there_bytes'])}"
+        f"memory about {_bytes(guess['memory_bytes'])} of {_bytes(guess['memory_there_bytes'])} "
+        "where all weights train, less where some do not"
     )
     if guess["memory_bytes"] > guess["memory_there_bytes"]:
         console.print(f"note: that does not fit; cheapest first: {', '.join(guess['less_memory'])}")
