@@ -91,6 +91,7 @@ class Training(Settings):
 
 # Two keys for one thing: the second decides, and the first would be ignored without a word.
 EITHER_OR = (("num_train_epochs", "max_steps"), ("save_minutes", "save_steps"))
+LENGTHS = ("num_train_epochs", "max_steps", "trained_tokens")
 
 
 class Baseline(Settings):
@@ -219,12 +220,13 @@ def read_raw(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
         _stay_inside(raw.get("output"), path)
     for override in overrides:
         _put_over(raw, override)
+    _newest_decide(raw, {override.partition("=")[0] for override in overrides})
     return raw
 
 
 def _one_length(raw: Mapping[str, Any], where: object) -> None:
     """Refuse a number of epochs or steps beside a budget of tokens, which decides."""
-    for key in ("num_train_epochs", "max_steps"):
+    for key in LENGTHS[:2]:
         if raw.get("trained_tokens") is not None and key in raw:
             raise InputError(
                 f"{key} has no effect with trained_tokens",
@@ -243,6 +245,14 @@ def _stay_inside(output: Any, path: Path) -> None:
             where=path,
             way_out=f"write it below {home}, or say output={output} on the command line",
         )
+
+
+def _newest_decide(raw: dict[str, Any], overridden: Set[str]) -> None:
+    """Of keys for one thing, those on the command line count and the file's are forgotten."""
+    for group in (*EITHER_OR, LENGTHS):
+        if overridden & set(group):
+            for key in set(group) - overridden:
+                raw.pop(key, None)
 
 
 def _mapping(raw: Any, where: object) -> dict[str, Any]:

@@ -316,3 +316,12 @@ def test_a_terminal_without_the_characters_and_broken_ones_piped_in() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == b"\\ufffd \\u27e6\\u65e5\\u672c\\u27e7\n"
+
+
+def test_a_budget_of_tokens_is_what_check_expects(tiny_model: TinyModel, tmp_path: Path) -> None:
+    path = write_recipe(tmp_path, tiny_model(), max_steps=..., trained_tokens=120)
+    facts = check_recipe(path, [])
+    assert facts["estimate"]["trained_tokens"] == pytest.approx(120, abs=2)
+    twice = check_recipe(path, ["trained_tokens=240"])["estimate"]
+    key = "processed_tokens_with_baselines"
+    assert twice[key] == pytest.approx(2 * facts["estimate"][key], abs=2)

@@ -126,3 +126,16 @@ def test_hostile_yaml_gives_a_value_or_one_line(content: str | bytes) -> None:
         load_yaml(content, "recipe.yaml")
     except InputError as fault:
         assert "\n" not in str(fault)
+
+
+def test_of_keys_for_one_thing_the_command_line_s_count(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("num_train_epochs: 2\nsave_minutes: 5\nmodel: m\n", encoding="utf-8")
+    assert read_raw(path, ["trained_tokens=100"]) == {
+        "trained_tokens": 100,
+        "save_minutes": 5,
+        "model": "m",
+    }
+    assert "num_train_epochs" not in read_raw(path, ["max_steps=3"])
+    assert "save_minutes" not in read_raw(path, ["save_steps=3"])
+    assert read_raw(path, ["seed=1"])["num_train_epochs"] == 2

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from onsa.base_model import position_count
 from onsa.commands.tune import Result, end_scores, export, read_recipe, run_method
 from onsa.commands.ways import BASE, Budget, Way, find_ways, spent, tokens_for
-from onsa.data.budget import tokens_of_an_epoch
+from onsa.data.budget import tokens_for_replies
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
 from onsa.files import write_json, write_text
@@ -147,14 +147,9 @@ def _require_fit(compared: Comparison, way: Way) -> None:
 
 def _expect(compared: Comparison, tokens: dict[str, int | InputError | None]) -> None:
     """How many tokens, prompts with them, all trainings will see."""
-    tasks, encoder = compared.ready.tasks, compared.ready.encoder
-    replies = sum(
-        task.weight * sum(encoder.encode(row).trained_tokens for row in task.train)
-        for task in tasks
-    )
-    whole = sum(each for each in tokens.values() if isinstance(each, int))
-    ratio = tokens_of_an_epoch(tasks, encoder) / replies
-    compared.progress.expect(round(len(compared.seeds) * whole * ratio))
+    ready = compared.ready
+    whole = len(compared.seeds) * sum(each for each in tokens.values() if isinstance(each, int))
+    compared.progress.expect(tokens_for_replies(whole, ready.tasks, ready.encoder))
 
 
 def _attempt(compared: Comparison, way: Way, seed: int, tokens: int | InputError | None) -> Outcome:

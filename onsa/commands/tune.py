@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
-from onsa.data.budget import tokens_of_an_epoch
+from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
 from onsa.files import publish_folder, read_json, write_json
@@ -76,8 +76,14 @@ def tokens_to_train(recipe: Recipe, tasks: list[Task], encoder: Encoder) -> int 
     if recipe.training.max_steps > 0:
         return None
     method = all_methods()[recipe.method]
-    passes = method.epochs(method.settings(**recipe.settings), recipe.training.num_train_epochs)
-    return round(passes * (1 + len(recipe.baselines)) * tokens_of_an_epoch(tasks, encoder))
+    settings = method.settings(**recipe.settings)
+    given = getattr(settings, "trained_tokens", None)
+    if given is not None:
+        each = tokens_for_replies(given, tasks, encoder)
+    else:
+        passes = method.epochs(settings, recipe.training.num_train_epochs)
+        each = round(passes * tokens_of_an_epoch(tasks, encoder))
+    return (1 + len(recipe.baselines)) * each
 
 
 def _carry_out(run: Run, home: Path, command: str) -> Run:

@@ -25,6 +25,15 @@ def divide_tokens(
     return {name: max(1, round(tokens * size / whole)) for name, size in sizes.items()}
 
 
+def tokens_for_replies(tokens: int, tasks: Sequence[Task], encoder: Encoder) -> int:
+    """All tokens, prompts with them, that are processed where so many reply tokens are trained."""
+    replies = sum(
+        task.weight * sum(encoder.encode(row).trained_tokens for row in task.train)
+        for task in tasks
+    )
+    return round(tokens * tokens_of_an_epoch(tasks, encoder) / replies)
+
+
 def tokens_of_an_epoch(tasks: Sequence[Task], encoder: Encoder) -> int:
     """All tokens, prompts with them, that one weighted epoch of the tasks processes."""
     sizes = (
