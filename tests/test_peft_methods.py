@@ -12,6 +12,7 @@ import pytest
 import torch
 from peft import (
     LoraConfig,
+    LoraModel,
     PeftModel,
     PrefixTuningConfig,
     PromptEncoderConfig,
@@ -256,6 +257,17 @@ def test_a_run_s_adapter_is_merged_into_a_plain_model(recipe: Keys) -> None:
         merge_adapter(run.folder, run / "model")
     scorer = load_scorer(run.folder)  # of 'onsa chat'
     assert isinstance(reply_to(scorer, [{"role": "user", "content": "again ba"}], 4), str)
+
+
+def test_a_merged_model_that_says_other_things_is_refused(
+    recipe: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a tuner folds wrongly: here it leaves its update out."""
+    run = onsa.tune(**recipe(method="lora", learning_rate=3e-2))
+    monkeypatch.setattr(LoraModel, "merge_and_unload", LoraModel.unload)
+    with pytest.raises(InputError, match="merged, its logits would differ by"):
+        merge_adapter(run.folder)
+    assert not (run / "merged").exists()
 
 
 def test_a_whole_model_is_not_merged(tiny_model: TinyModel) -> None:

@@ -7,7 +7,6 @@ comparison goes on where it was, and a way that fails does not stop the others.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -154,7 +153,6 @@ def _expect(compared: Comparison, tokens: dict[str, int | InputError | None]) ->
 
 def _attempt(compared: Comparison, way: Way, seed: int, tokens: int | InputError | None) -> Outcome:
     """One way with one seed: its scores and costs, or why there are none."""
-    gc.collect()  # what the way before left would count as memory of this one
     number = compared.seeds.index(seed) + 1
     compared.progress.say(f"{way.label}, seed {seed} ({number} of {len(compared.seeds)})")
     try:
