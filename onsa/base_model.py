@@ -115,6 +115,7 @@ class Checked(NamedTuple):
 
     left_out: list[str]  # tensors of its folder that it has no place for
     shapes: dict[str, Shape]  # of its parameters
+    first_position: int  # the number that its first token has
 
 
 def check_model(source: Weights, remote_code: bool = False) -> Checked:
@@ -145,7 +146,8 @@ def check_model(source: Weights, remote_code: bool = False) -> Checked:
                 where=source.folder,
                 way_out="give a model that is not quantised",
             )
-    return Checked(left_out, {name: tuple(each.shape) for name, each in model.named_parameters()})
+    shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
+    return Checked(left_out, shapes, first_position(config))
 
 
 def sees_ahead(model: Any) -> bool:

@@ -239,11 +239,17 @@ def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:
 
 
 def model_notes(model: Checked) -> list[str]:
-    """What the model leaves out of its folder's weights, as a sentence."""
-    if not model.left_out:
-        return []
-    count, names = len(model.left_out), named(model.left_out)
-    return [f"the model has no place for {count} tensors of its folder: {names}"]
+    """What is special about it: what it leaves out of its folder's weights, its positions."""
+    notes = []
+    if model.left_out:
+        count, names = len(model.left_out), named(model.left_out)
+        notes.append(f"the model has no place for {count} tensors of its folder: {names}")
+    if model.first_position:
+        notes.append(
+            "its positions begin behind that of the padding token, and the generate of "
+            "transformers begins at 0: elsewhere than here, give it position_ids"
+        )
+    return notes
 
 
 def check_rates(recipe: Recipe, model: Checked) -> None:

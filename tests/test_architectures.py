@@ -41,8 +41,7 @@ TIED = ("llama", "qwen2", "gemma2", "gemma3_text", "gpt2")
 REFUSED = {
     **{("bitfit", each): "the model has no bias of its own" for each in NO_BIAS},
     **{("head", each): "its head is the embedding, tied" for each in TIED},
-    **{("prefix", each): f"not tested on a {each}" for each in ("bert", "roberta")},
-    **{("expand", each): "cannot start as identity" for each in ("bert", "roberta")},
+    ("prefix", "roberta"): "not tested on a roberta",
     **{(each, "roberta"): "positions begin behind" for each in ("p_tuning", "prompt_tuning")},
 }
 # PEFT's adapters differ in the modules they can sit on, and test_peft_methods.py puts each of them

@@ -147,7 +147,7 @@ def test_a_run_s_adapter_loads_in_a_process_that_imports_one_module(
     stored = load_file(run / "model" / "adapter_model.safetensors")
     assert sum(tensor.numel() for tensor in stored.values()) == BLOCKS * 2 * ONE
     card = (run / "model" / "README.md").read_text(encoding="utf-8")
-    assert "import onsa.peft_bottleneck\nfrom transformers" in card
+    assert "import onsa.peft_bottleneck\nfrom peft import AutoPeftModelForCausalLM" in card
     said = load_alone(run / "model", tmp_path / "logits.pt")
     assert said.strip() == "'ONSA_BOTTLENECK'"  # what PEFT says before the import
     ours = load_model(Adapter(run / "model", Weights(run.base.folder))).eval()

@@ -19,12 +19,10 @@ TinyModel = Callable[..., Path]
 WAYS = "base,prompt_only,full,lora,merge,single,cpi_ft"
 
 
-@pytest.fixture
-def path(tiny_model: TinyModel, tmp_path: Path) -> Path:
-    return write_recipe(
-        tmp_path, tiny_model(), max_steps=..., num_train_epochs=1, learning_rate=3e-3,
-        tasks=[task("echo"), task("upper")],
-    )  # fmt: skip
+def recipe_in(folder: Path, model: Path) -> Path:
+    tasks = [task("echo"), task("upper")]
+    keys = {"max_steps": ..., "num_train_epochs": 1, "learning_rate": 3e-3, "tasks": tasks}
+    return write_recipe(folder, model, **keys)
 
 
 def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
@@ -32,7 +30,14 @@ def rows_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def compared(path: Path) -> Path:
+def path(tiny_model: TinyModel, tmp_path: Path) -> Path:
+    return recipe_in(tmp_path, tiny_model())
+
+
+@pytest.fixture(scope="module")
+def compared(tiny_model: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a comparison of many ways."""
+    path = recipe_in(tmp_path_factory.mktemp("compared"), tiny_model())
     return compare(path, [], methods=WAYS.split(","), seeds=2, command="onsa compare …")
 
 
@@ -77,15 +82,14 @@ def test_it_says_which_to_take_and_writes_that_model(compared: Path) -> None:
         assert label in page
 
 
-def test_started_again_it_trains_nothing(
-    path: Path, compared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_started_again_it_trains_nothing(compared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = rows_of(compared)
 
     def refuse(*given: Any, **named: Any) -> Any:
         raise AssertionError("trained again")
 
     monkeypatch.setattr(PlannedTrainer, "train", refuse)
+    path = compared.parent / "recipe.yaml"
     again = compare(path, [], methods=WAYS.split(","), seeds=2)
     assert rows_of(again) == before
 

@@ -23,6 +23,8 @@ from onsa.state import load_state
 from onsa.weights import Weights
 from tests.conftest import ARCHITECTURES, SHAPE
 
+NORMS_AFTER = ("bert", "roberta")  # of the sum; as new ones start, a second norm changes nothing
+
 Keys = Callable[..., dict[str, Any]]
 TinyModel = Callable[..., Path]
 IDS = torch.arange(3, 40)[None]
@@ -88,7 +90,7 @@ def logits(folder: Path) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("where", ["spread", "end"])
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", sorted({*ARCHITECTURES} - {*NORMS_AFTER}))
 def test_the_expanded_model_is_the_same_function(
     architecture: str, where: Any, tiny_model: TinyModel, tmp_path: Path
 ) -> None:
@@ -113,7 +115,7 @@ def test_lists_with_a_value_for_each_block_grow(tmp_path: Path) -> None:
     assert found.layer_types == [sliding, sliding, full, sliding, full, full]
 
 
-@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+@pytest.mark.parametrize("architecture", NORMS_AFTER)
 def test_where_norms_come_after_the_sum_no_block_is_identity(
     architecture: str, tmp_path: Path
 ) -> None:

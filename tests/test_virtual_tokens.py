@@ -42,7 +42,9 @@ Keys = Callable[..., dict[str, Any]]
 TinyModel = Callable[..., Path]
 TEXT = "say the word again system user"
 WORDS = ("ba", "a longer word than that", "three words here", "x")
-REPLYING = [(architecture, {}) for architecture in sorted(ARCHITECTURES)] + [
+# RoBERTa's positions begin behind its padding token's, which PEFT's virtual tokens do not know.
+FITTING = sorted(set(ARCHITECTURES) - {"roberta"})
+REPLYING = [(architecture, {}) for architecture in FITTING] + [
     (architecture, {"sliding_window": 16}) for architecture in ("mistral", "gemma2", "gemma3_text")
 ]
 
@@ -86,7 +88,7 @@ def rows_of(tokenizer: Any) -> list[list[int]]:
     return [tokenizer(f"again {word}")["input_ids"] for word in WORDS]
 
 
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", FITTING)
 @pytest.mark.parametrize("kind", MAKE)
 def test_the_loss_is_that_of_the_text_in_their_place(
     kind: str, architecture: str, tiny_model: TinyModel, tokenizer: Any
@@ -158,7 +160,7 @@ def test_a_reply_does_not_depend_on_its_batch(
 
 
 def test_prefix_is_offered_where_it_is_tested() -> None:
-    assert set(PREFIX_FITS) == set(ARCHITECTURES)
+    assert set(PREFIX_FITS) == set(FITTING)
 
 
 SMALL = {"num_train_epochs": 0.2, "num_virtual_tokens": 4}

@@ -24,7 +24,7 @@ from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, tr
 # A prefix goes through each architecture's own cache. Of these it is tested that it does what a
 # text in its place does, alone and padded (tests/test_virtual_tokens.py).
 PREFIX_FITS = (
-    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "gpt_neox",
+    "llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "bert",
 )  # fmt: skip
 
 
