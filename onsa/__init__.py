@@ -7,6 +7,8 @@ run = onsa.tune(model="...", tasks=[...], method="cpi_ft", output="runs/first")
 from __future__ import annotations
 
 import importlib
+import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +17,13 @@ if TYPE_CHECKING:
     from onsa.masks import ParameterMask as ParameterMask
     from onsa.run import Run as Run
     from onsa.weights import Weights as Weights
+
+# Read once, when the libraries are imported, by whichever module that is: no usage data leave the
+# machine, what is wrong with a model is said in one line by us, and advice about kernels from the
+# hub does not stand in every run.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 __version__ = "0.1.0"
 __all__ = ["InputError", "ParameterMask", "Run", "Weights", "tune"]

@@ -6,7 +6,6 @@ by bitsandbytes; embeddings, head, norms and biases stay floats.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Literal
 
 import torch
@@ -15,9 +14,6 @@ from transformers.pytorch_utils import Conv1D
 from onsa.errors import InputError
 
 Quantization = Literal["nf4"]
-
-# Its advice about kernels from the hub would stand in every run with an adapter.
-logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def require_quantization(place: torch.device) -> None:
