@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from onsa.base_model import position_count
 from onsa.commands.tune import Result, end_scores, export, read_recipe, run_method
-from onsa.commands.ways import BASE, Budget, Way, find_ways, spent, tokens_for
+from onsa.commands.ways import BASE, Budget, Way, find_ways, tokens_for
 from onsa.data.budget import tokens_for_replies
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
@@ -22,7 +22,7 @@ from onsa.files import write_json, write_text
 from onsa.prepare import Ready, begin_run, check_adapters, check_rows, identity, make_ready
 from onsa.progress import Progress
 from onsa.recipe import Recipe
-from onsa.report.facts import origin, stored_bytes, task_facts
+from onsa.report.facts import origin, spent, stored_bytes, task_facts
 from onsa.report.ranking import Outcome, rank
 from onsa.report.ranking_page import render_ranking
 from onsa.run import Run, claim_folder
@@ -197,7 +197,7 @@ def _outcome(run: Run, way: Way, result: Result) -> Outcome:
         scores={name: found["scores"] for name, found in end_scores(run).items()},
         untrained={name: found["scores"] for name, found in untrained.items()},
         cost={
-            **spent(run),
+            **spent(run.history),
             "parameters": run.base.entry_count,
             "stored_bytes": stored_bytes(run, way.label),
         },

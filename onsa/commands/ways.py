@@ -16,8 +16,7 @@ from onsa.methods import Method, all_methods
 from onsa.prepare import Ready, begin_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, Training
-from onsa.report.facts import cost
-from onsa.run import Run
+from onsa.report.facts import spent
 from onsa.training.train import make_plan
 
 BASE = "base"
@@ -183,19 +182,6 @@ def _measure(
         way.method(run, way.method.settings(**recipe.settings))
     finally:
         run.release()
-    return spent(run)
-
-
-def spent(run: Run) -> dict[str, Any]:
-    """What the steps of a way's run took, without its scoring."""
-    steps = [each for each in run.history if not each.name.startswith("score/")]
-    trainings = [each for each in steps if "trained_tokens" in each.facts]
-    facts = cost(trainings)
-    seconds = sum(each.seconds for each in steps)
-    return {
-        "trained_tokens": sum(each.facts["trained_tokens"] for each in trainings),
-        "processed_tokens": sum(each.facts["processed_tokens"] for each in trainings),
-        "seconds": round(seconds, 1),
-        "other_seconds": round(max(0.0, seconds - facts["training_seconds"]), 1),
-        **facts,
-    }
+    took = spent(run.history)
+    other = max(0.0, took["seconds"] - took["training_seconds"])
+    return {**took, "other_seconds": round(other, 1)}

@@ -155,17 +155,13 @@ def with_addition(
 
 
 def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    trainings = [r for r in run.history if r.path == label and "trained_tokens" in r.facts]
-    own = [r for r in run.history if r.path == label and not r.name.startswith("score/")]
+    own = [record for record in run.history if record.path == label]
     return {
         "label": label,
         "role": role,
         "scores": _intervals(run.tasks, found),
         "average": average(run.tasks, found),
-        "trained_tokens": sum(r.facts["trained_tokens"] for r in trainings),
-        "processed_tokens": sum(r.facts["processed_tokens"] for r in trainings),
-        "seconds": round(sum(r.seconds for r in own), 1),
-        **cost(trainings),
+        **spent(own),
         "stored_bytes": stored_bytes(run, label),
     }
 
@@ -182,11 +178,15 @@ def stored_bytes(run: Run, label: str) -> int:
     )
 
 
-def cost(trainings: Sequence[StepRecord]) -> dict[str, Any]:
-    """What trainings took, one after another: work adds up, of memory the most counts."""
-    facts = [record.facts for record in trainings]
+def spent(steps: Sequence[StepRecord]) -> dict[str, Any]:
+    """What steps took, without their scoring: work adds up, of memory the most counts."""
+    facts = [record.facts for record in steps if "trained_tokens" in record.facts]
     energies = [fact["energy_kwh"] for fact in facts]
+    seconds = sum(record.seconds for record in steps if not record.name.startswith("score/"))
     return {
+        "trained_tokens": sum(fact["trained_tokens"] for fact in facts),
+        "processed_tokens": sum(fact["processed_tokens"] for fact in facts),
+        "seconds": round(seconds, 1),
         "trained_entries": max((fact["trained_entries"] for fact in facts), default=0),
         "training_seconds": round(sum(fact["training_seconds"] for fact in facts), 1),
         "training_flops": sum(fact["training_flops"] for fact in facts),
