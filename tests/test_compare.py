@@ -105,7 +105,8 @@ def test_a_way_that_fails_stops_nobody(
         return step(trainer, *given, **named)
 
     monkeypatch.setattr(PlannedTrainer, "training_step", broken)
-    folder = compare(path, [], methods=["base", "lora", "full"])
+    folder = compare(path, [], methods=["base", "lora", "full"], take="lora")
+    assert read_json(folder / "compare.json")["model_of"] is None
     rows = rows_of(folder)
     assert rows["lora"]["why"] == "RuntimeError: CUDA out of memory"
     assert "average" not in rows["lora"]

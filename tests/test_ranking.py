@@ -87,6 +87,12 @@ def test_specialists_are_a_mark_to_reach_and_not_an_answer() -> None:
     assert any("specialists, 2 models, one for each task" in each for each in found["sentences"])
 
 
+def test_specialists_alone_are_ranked_all_the_same() -> None:
+    found = ranked(outcome("single", 0, {"a": hits(9, 10), "b": hits(9, 10)}, models=2))
+    assert found["best"] == "single"
+    assert found["headline"].startswith("Specialists has 90.0")
+
+
 def test_the_front_is_what_nobody_beats() -> None:
     found = ranked(
         outcome("base", 0, {"a": hits(1, 10), "b": hits(1, 10)}),

@@ -98,18 +98,21 @@ def _compare(compared: Comparison, take: str | None, command: str) -> Path:
     ]
     ready = compared.ready
     ranking = rank(outcomes, ready.tasks, ready.untrained_tasks, compared.budget.kind)
-    chosen = take or ranking["best"]
-    if chosen is None:
+    if ranking["best"] is None:
         raise InputError(
             f"no method could be carried out ({outcomes[0].why})",
             where=compared.folder,
             way_out="mend that and start the same command again: finished steps are kept",
         )
+    chosen = take or ranking["best"]
+    failed = {row["label"] for row in ranking["rows"] if row["why"]}
+    if chosen in failed:
+        compared.progress.say(f"{chosen} failed, so no model is written")
     facts = {
         **_origin(compared, command),
         **ranking,
         "ways": {way.label: _about(compared, way) for way in compared.ways},
-        "model_of": _export(compared, chosen, tokens),
+        "model_of": None if chosen in failed else _export(compared, chosen, tokens),
     }
     write_json(compared.folder / "compare.json", facts)
     write_text(compared.folder / "compare.html", render_ranking(facts))

@@ -49,7 +49,7 @@ def rank(
     qualities = {label: _tables(found, tasks, "scores") for label, found in done.items()}
     averages = {label: crossed_mean(list(each.values())) for label, each in qualities.items()}
     single = [label for label, found in done.items() if found[0].models == 1]
-    best = max(single, key=lambda label: averages[label].mean, default=None)
+    best = max(single or done, key=lambda label: averages[label].mean, default=None)
     against = _against(best, qualities) if best else {}
     forgotten = _forgotten(done, untrained)
     rows = [

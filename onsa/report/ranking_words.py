@@ -40,7 +40,7 @@ def sentences(ranking: Mapping[str, Any], budget: str) -> dict[str, Any]:
         *cheaper(best, close),
         *worst_task(best, others),
         *forgetting(best),
-        *specialists([row for row in rows.values() if row["models"] > 1]),
+        *specialists([row for row in rows.values() if row["models"] > 1 and row is not best]),
         *how_sure(best, ranking["smallest_difference"], others),
         *off_budget(list(rows.values()), SPENT_BY[budget]),
         *failures(ranking),
