@@ -12,12 +12,17 @@ class Example:
 
     `messages` are dictionaries with `role` (system, user, assistant) and `content`; the last one
     is the reply. `extra` holds what the scoring of its task needs (choices, the verifier's
-    entry, ...). `source` says where it came from (`train.jsonl:17`), for messages to people.
+    entry, ...); rows of texts with a label or a number have those as `texts` (one, or a pair) and
+    `label`, whatever kind of task reads them. `source` says where it came from
+    (`train.jsonl:17`), for messages to people. `weight` is that of its loss. Rows of one `group`
+    (a passage, a person) stay on one side of a split and are resampled together.
     """
 
     messages: tuple[dict[str, str], ...]
     extra: dict[str, Any] = field(default_factory=dict)
     source: str = ""
+    weight: float = 1.0
+    group: str = ""
 
     @property
     def prompt(self) -> tuple[dict[str, str], ...]:
