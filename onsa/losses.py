@@ -1,4 +1,4 @@
-"""The loss of trained tokens, for training and for scoring alike."""
+"""The loss of what is trained, reply tokens or heads, for training and for scoring alike."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ import torch
 from torch import Tensor
 
 from onsa.data.encoding import UNTRAINED
+from onsa.heads import head_logits, head_loss, head_of
 from onsa.virtual_tokens import embedded_tokens
 
 
 def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """The loss of every trained token of a batch, and the number of the task it belongs to."""
+    """The loss of every trained token of a batch, and the number of the task it belongs to.
+
+    Of a batch for a head (`head_batch`): the loss of every row.
+    """
+    if "head" in inputs:
+        return row_losses(model, inputs)
     logits, targets, owners = reply_logits(model, inputs)
     return torch.nn.functional.cross_entropy(logits, targets, reduction="none"), owners
+
+
+def row_losses(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The loss of every row of a batch for a head, and the number of the task it belongs to."""
+    inputs = dict(inputs)
+    task, targets, owners = (inputs.pop(key) for key in ("head", "labels", "task"))
+    return head_loss(head_of(model, task), head_logits(model, task, inputs), targets), owners
 
 
 def reply_logits(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:

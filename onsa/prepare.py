@@ -25,9 +25,11 @@ from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
 from onsa.data.reading import named
 from onsa.errors import InputError
+from onsa.heads import Head
 from onsa.models import (
     PLAIN_TEMPLATE,
     import_base,
+    import_with_heads,
     load_tokenizer,
     needs_import,
     read_config,
@@ -69,11 +71,18 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     ]
     model_folder = find_model(recipe.model, base_folder)
     _require_text(base_folder / recipe.output, model_folder)
-    encoder = load_encoder(recipe, model_folder, base_folder)
-    model = check_model(Weights(model_folder), recipe.trust_remote_code)
+    both = [*tasks, *untrained]
+    heads, generative = heads_for(tasks, untrained)
+    encoder = load_encoder(recipe, model_folder, base_folder, speaks(both))
+    model = check_model(Weights(model_folder), recipe.trust_remote_code, heads, generative)
     check_rates(recipe, model)
     virtual_tokens = check_adapters(ways, recipe, model_folder, encoder)
-    both = [*tasks, *untrained]
+    if heads and virtual_tokens:
+        raise InputError(
+            "virtual tokens are put before prompts, and a task with a head has none",
+            where=f"task {next(iter(heads))}",
+            way_out="choose another method, such as lora or adapter",
+        )
     positions = position_count(model_folder, recipe.trust_remote_code)
     check_rows(both, encoder, positions, virtual_tokens)
     notes = [
@@ -133,11 +142,35 @@ def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> lis
     ]
 
 
-def load_encoder(recipe: Recipe, model_folder: Path, base_folder: Path) -> Encoder:
+def heads_for(tasks: Sequence[Task], untrained: Sequence[Task]) -> tuple[dict[str, Head], bool]:
+    """The heads that the tasks need, and whether there are replies to say as well.
+
+    Raises:
+        InputError: a task that is not trained needs a head.
+    """
+    for task in untrained:
+        if task.head is not None:
+            raise InputError(
+                "its head would stay untrained",
+                where=f"task {task.name}",
+                way_out="move it to 'tasks', or write 'by: likelihood'",
+            )
+    heads = {task.name: task.head for task in tasks if task.head is not None}
+    return heads, len(heads) < len(tasks) + len(untrained)
+
+
+def speaks(tasks: Sequence[Task]) -> bool:
+    """Whether rows are conversations: all but texts that a head reads."""
+    return any(task.head is None or task.head.problem == "ranking" for task in tasks)
+
+
+def load_encoder(
+    recipe: Recipe, model_folder: Path, base_folder: Path, generative: bool = True
+) -> Encoder:
     """The model's tokenizer with the template that the recipe asks for."""
     config = read_config(model_folder, recipe.trust_remote_code)
     template = _template(recipe.chat_template, base_folder)
-    tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code)
+    tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code, generative)
     check_vocabulary(tokenizer, model_folder, config)
     return Encoder(tokenizer, recipe.training.max_length)
 
@@ -263,6 +296,17 @@ def find_base(run: Run, model_folder: Path) -> Weights:
     """The weights that training starts from, under the names of the model's parameters."""
     source = Weights(model_folder)
     remote_code = run.recipe.trust_remote_code
+    heads, generative = heads_for(run.tasks, run.untrained_tasks)
+    if heads:
+        return run.step(
+            "base",
+            import_with_heads,
+            source=source,
+            heads={task: dataclasses.asdict(head) for task, head in heads.items()},
+            generative=generative,
+            seed=run.recipe.seed,
+            remote_code=remote_code,
+        )
     if not needs_import(source, remote_code):
         return source
     return run.step("base", import_base, source=source, remote_code=remote_code)

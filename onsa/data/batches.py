@@ -86,7 +86,11 @@ def _epochs(
         order = random.Random(f"{seed}/{epoch}")  # a string seed is hashed the same everywhere
         rows = [row for task in corpus for row in _drawn(task, corpus, weights[task], order)]
         order.shuffle(rows)
-        batches = list(_bucketed(rows, corpus, batch_size))
+        batches = [
+            batch
+            for alike in _by_what_is_trained(rows, corpus)
+            for batch in _bucketed(alike, corpus, batch_size)
+        ]
         order.shuffle(batches)
         yield batches
         epoch += 1
@@ -98,6 +102,15 @@ def _drawn(task: str, corpus: Corpus, weight: float, order: random.Random) -> li
     wanted = max(1, round(weight * size))
     rows = [(task, row) for _ in range(wanted // size) for row in range(size)]
     return rows + [(task, row) for row in order.sample(range(size), wanted % size)]
+
+
+def _by_what_is_trained(rows: list[Row], corpus: Corpus) -> list[list[Row]]:
+    """Rows whose replies are trained, and those for each task's head: a batch has rows of one."""
+    alike: dict[str, list[Row]] = {}
+    for task, row in rows:
+        kind = "" if corpus[task][row].target is None else f"head of {task}"
+        alike.setdefault(kind, []).append((task, row))
+    return list(alike.values())
 
 
 def _bucketed(rows: list[Row], corpus: Corpus, batch_size: int) -> Iterator[list[Row]]:

@@ -21,10 +21,16 @@ class Encoded:
 
     ids: list[int]
     labels: list[int]
-    lost_tokens: int = 0  # reply tokens that the length limit cut off
+    lost_tokens: int = 0  # reply tokens, or tokens a head would read, that the limit cut off
+    target: int | float | tuple[int, ...] | None = None  # for a head; there are no labels then
+    type_ids: list[int] | None = None  # which text of a pair each token is of, for BERT and its kin
+    other_ids: list[int] | None = None  # of the reply that was not liked, for a ranking
 
     @cached_property
     def trained_tokens(self) -> int:
+        """Tokens that are trained; what a head says counts as one."""
+        if self.target is not None:
+            return 1
         # The first token is never predicted, so it never counts.
         return sum(label != UNTRAINED for label in self.labels[1:])
 
@@ -57,6 +63,8 @@ def encode(example: Example, encoder: Encoder) -> Encoded:
     Raises:
         InputError: nothing is left to train on, or the template ends no reply with an end token.
     """
+    if example.target is not None:
+        return _encode_for_a_head(example, encoder)
     tokenizer, max_length = encoder.tokenizer, encoder.max_length
     text = render(example.messages, tokenizer)
     spans = _reply_spans(example, tokenizer, text)
@@ -74,6 +82,40 @@ def encode(example: Example, encoder: Encoder) -> Encoded:
             way_out=f"raise max_length (the example has {len(ids)} tokens) or shorten its prompt",
         )
     return Encoded(ids[:max_length], kept, lost)
+
+
+def _encode_for_a_head(example: Example, encoder: Encoder) -> Encoded:
+    """The ids of what a head reads: as plain transformers encodes a text or a pair.
+
+    A tokenizer without a form for pairs (most causal models') gets both as one text. Of a ranking
+    it is the whole conversation, with the reply that is liked and with the other one.
+    """
+    if "rejected" in example.extra:
+        other = {**example.messages[-1], "content": example.extra["rejected"]}
+        liked, rejected = (
+            _conversation_ids((*example.prompt, reply), encoder)
+            for reply in (example.messages[-1], other)
+        )
+        limit = encoder.max_length
+        lost = max(0, len(liked) - limit) + max(0, len(rejected) - limit)
+        # Cut on the left: what tells the replies apart is at the end.
+        return Encoded(liked[-limit:], [], lost, example.target, None, rejected[-limit:])
+    tokenizer, texts = encoder.tokenizer, example.texts
+    specials = tokenizer.num_special_tokens_to_add
+    if len(texts) == 2 and specials(pair=True) <= specials(pair=False):
+        texts = ("\n\n".join(texts),)
+    whole = tokenizer(*texts)
+    cut = tokenizer(*texts, truncation=True, max_length=encoder.max_length)
+    lost = len(whole["input_ids"]) - len(cut["input_ids"])
+    type_ids = list(cut["token_type_ids"]) if any(cut.get("token_type_ids") or ()) else None
+    if not cut["input_ids"]:
+        raise InputError("no token is left of the text", where=example.source, way_out="mend it")
+    return Encoded(list(cut["input_ids"]), [], lost, example.target, type_ids)
+
+
+def _conversation_ids(messages: Sequence[dict[str, str]], encoder: Encoder) -> list[int]:
+    text = render(messages, encoder.tokenizer).rstrip()
+    return list(encoder.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def render(messages: Sequence[dict[str, str]], tokenizer: Any, generation: bool = False) -> str:
@@ -141,4 +183,5 @@ def end_tokens(tokenizer: Any) -> set[int]:
     """Ids that end a reply: the tokenizer's own, and the turn marks that chat templates use."""
     marks = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>", "</s>")
     vocabulary = tokenizer.get_vocab()
-    return {tokenizer.eos_token_id} | {vocabulary[mark] for mark in marks if mark in vocabulary}
+    own = set() if tokenizer.eos_token_id is None else {tokenizer.eos_token_id}
+    return own | {vocabulary[mark] for mark in marks if mark in vocabulary}

@@ -6,6 +6,7 @@ reply is scored. A `Task` is one task of a run: examples of a kind, ready to tra
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -19,9 +20,10 @@ from pydantic import BaseModel
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
+from onsa.heads import Head
 from onsa.recipe import validated
 
-Mode = Literal["generate", "choose", "loss"]
+Mode = Literal["generate", "choose", "loss", "head"]
 
 # Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
 # a file may move.
@@ -44,6 +46,14 @@ class Rows(NamedTuple):
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
+    head: Head | None = None  # what the task's head says, where it has one
+
+    def changed(self, change: Callable[[Example], Example], head: Head | None = None) -> Rows:
+        """The rows, each of them changed, for a head."""
+        train, evaluation = (
+            [change(row) for row in part] for part in (self.train, self.evaluation)
+        )
+        return Rows(train, evaluation, self.notes, head)
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,8 @@ class Kind:
     """A kind of task.
 
     `mode` says what is scored: a greedy reply ("generate"), the likeliest of `extra["choices"]`
-    ("choose"), or nothing but the held-out loss on the replies ("loss"). `load(settings,
+    ("choose"), what the task's own head says ("head"), or nothing but the held-out loss on the
+    replies ("loss"); settings with a `mode` of their own decide instead. `load(settings,
     base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1.
     """
 
@@ -76,6 +87,7 @@ class Task:
     evaluation: tuple[Example, ...]
     weight: float = 1.0
     notes: tuple[str, ...] = ()
+    head: Head | None = None
 
     @property
     def metric(self) -> str:
@@ -83,7 +95,8 @@ class Task:
 
     @property
     def mode(self) -> Mode:
-        return find_kind(self.kind).mode
+        mode: Mode = getattr(self.settings, "mode", None) or find_kind(self.kind).mode
+        return mode
 
     @property
     def higher_is_better(self) -> bool:
@@ -104,11 +117,12 @@ class Task:
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
         rows = [
-            [[example.messages, example.extra] for example in examples]
+            [[row.messages, row.extra, row.weight, row.target] for row in examples]
             for examples in (self.train, self.evaluation)
         ]
         settings = self.settings.model_dump(mode="json", exclude=LOADING)
-        return digest_of_json([self.name, self.kind, self.weight, settings, rows])
+        head = dataclasses.asdict(self.head) if self.head else None
+        return digest_of_json([self.name, self.kind, self.weight, settings, rows, head])
 
 
 @cache
@@ -147,7 +161,14 @@ def load_task(
         values = validated(found.settings, dict(settings), "settings")
         rows = found.load(values, base_folder, seed)
         task = Task(
-            name, kind, values, tuple(rows.train), tuple(rows.evaluation), weight, rows.notes
+            name,
+            kind,
+            values,
+            tuple(rows.train),
+            tuple(rows.evaluation),
+            weight,
+            rows.notes,
+            rows.head,
         )
         _check_references(task)
     except InputError as fault:

@@ -30,6 +30,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from onsa.choosing.choices import RateOf
 from onsa.data.batches import Plan
+from onsa.data.collation import head_batch, padded
 from onsa.data.encoding import UNTRAINED, Encoded
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
@@ -107,11 +108,11 @@ class PlannedTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
-    def batch_at(self, number: int) -> dict[str, torch.Tensor]:
+    def batch_at(self, number: int) -> dict[str, Any]:
         """A batch of the plan, where the model is."""
         rows = [self.train_dataset[index] for index in _order_of(self.plan)[number]]
         batch = _Collator(self.processing_class.pad_token_id, list(self.corpus))(rows)
-        return {key: each.to(self.args.device) for key, each in batch.items()}
+        return dict(self._prepare_inputs(batch))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """All that trains, for a model of PEFT, whose own files leave out reparametrisations.
@@ -232,24 +233,24 @@ def _order_of(plan: Plan) -> list[list[int]]:
 
 
 class _Collator:
-    """Right-padded tensors of a batch: input_ids, attention_mask, labels, task (its number)."""
+    """Right-padded tensors of a batch: input_ids, attention_mask, labels, task (its number); of
+    rows for a head see `head_batch`."""
 
     def __init__(self, pad_id: int, tasks: list[str]) -> None:
         self.pad_id = pad_id
         self.tasks = tasks
 
-    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, torch.Tensor]:
-        width = max(len(row.ids) for _, row in rows)
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, Any]:
+        owners = torch.tensor([task for task, _ in rows])
+        encoded = [row for _, row in rows]
+        if encoded[0].target is not None:
+            return {**head_batch(encoded, self.tasks[rows[0][0]], self.pad_id), "task": owners}
         return {
-            "input_ids": _padded([row.ids for _, row in rows], width, self.pad_id),
-            "attention_mask": _padded([[1] * len(row.ids) for _, row in rows], width, 0),
-            "labels": _padded([row.labels for _, row in rows], width, UNTRAINED),
-            "task": torch.tensor([task for task, _ in rows]),
+            "input_ids": padded([row.ids for row in encoded], self.pad_id),
+            "attention_mask": padded([[1] * len(row.ids) for row in encoded], 0),
+            "labels": padded([row.labels for row in encoded], UNTRAINED),
+            "task": owners,
         }
-
-
-def _padded(rows: list[list[int]], width: int, filler: int) -> torch.Tensor:
-    return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
 
 
 class _Callback(TrainerCallback):
