@@ -20,6 +20,7 @@ from onsa.data.overlap import prompt_key
 from onsa.errors import InputError
 from onsa.tasks import Task, all_kinds, load_task
 from onsa.tasks._extras import import_extra
+from onsa.tasks.choose import letter_in
 
 SHARED = Path(
     os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
@@ -47,6 +48,13 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"question": f"which, {word}?", "options": ["x", "y", word], "answer": n % 3}
         for n, word in enumerate(WORDS)
     ],
+    "classify": [{"text": word, "label": word[1]} for word in WORDS],
+    "pair": [
+        {"sentence1": word, "sentence2": word[::-1], "label": f"same {n % 2}"}
+        for n, word in enumerate(WORDS)
+    ],
+    "regress": [{"text": word, "label": n / 4} for n, word in enumerate(WORDS)],
+    "rank": [{"prompt": f"say {word}", "chosen": word, "rejected": "no"} for word in WORDS],
 }
 KINDS = [
     pytest.param(name, marks=marks)
@@ -55,6 +63,10 @@ KINDS = [
         ("loss", ()),
         ("number", ()),
         ("choose", ()),
+        ("classify", ()),
+        ("pair", ()),
+        ("regress", ()),
+        ("rank", ()),
         ("rouge", needs_rouge),
         ("reasoning_gym", needs_gym),
     )
@@ -93,7 +105,8 @@ def test_every_kind_is_in_the_table() -> None:
     for name, kind in all_kinds().items():
         assert kind.summary.endswith(".")
         assert (kind.score is None) == (kind.mode == "loss")
-        assert ("max_new_tokens" in kind.settings.model_fields) == (kind.mode == "generate")
+        generates = kind.mode == "generate" or name == "choose"
+        assert ("max_new_tokens" in kind.settings.model_fields) == generates
         assert all(field.description for field in kind.settings.model_fields.values()), name
 
 
@@ -109,12 +122,31 @@ def test_the_reference_scores_1_and_nothing_0(kind: str, load: Any) -> None:
         assert task.score(" \n", example) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("B", "B"), ("(B)", "B"), ("B. because A is wrong", "B"), ("The answer is B", "B"),
+        ("A good question; the answer is (C).", "C"), ("答えはDです", "D"), ("正解：A", "A"),
+        ("I think it's C", "C"), ("E", None), ("none", None), ("", None), ("**B**", "B"),
+        ("BAD", None), ("b", None),
+    ],
+)  # fmt: skip
+def test_the_letter_in_a_reply(reply: str, letter: str | None) -> None:
+    assert letter_in(reply, "ABCD") == letter
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(reply=st.text())
 def test_any_reply_has_a_score(kind: str, reply: str) -> None:
     example = Example(
         ({"role": "user", "content": "4 - 5"}, {"role": "assistant", "content": "-1"}),
-        {"choices": ["-1", "B"], "answer": "-1", "entry": {"answer": "-1", "metadata": {}}},
+        {
+            "choices": ["-1", "B"],
+            "answer": "-1",
+            "entry": {"answer": "-1", "metadata": {}},
+            "label": -1.0 if kind == "regress" else "-1",
+            "scale": [-5, 5],
+        },
     )
     values = {"dataset": "chain_sum"} if kind == "reasoning_gym" else {"train": "x"}
     kind_settings = all_kinds()[kind].settings(**values)

@@ -105,7 +105,7 @@ class Task:
     @property
     def max_new_tokens(self) -> int:
         """The longest reply that is generated, in tokens; 0 where none is."""
-        return int(getattr(self.settings, "max_new_tokens", 0))
+        return int(getattr(self.settings, "max_new_tokens", 0)) if self.mode == "generate" else 0
 
     def score(self, reply: str, example: Example) -> float:
         """From 0 to 1: the reference reply scores 1, an empty one 0."""
