@@ -19,6 +19,7 @@ from onsa.metrics.classification import (
     per_class,
 )
 from onsa.metrics.intervals import (
+    Measures,
     bootstrap_intervals,
     clustered_interval,
     group_numbers,
@@ -171,7 +172,7 @@ def test_what_is_not_defined_is_said_and_no_zero() -> None:
 
 def mean_of(values: Any) -> Any:
     values = np.array(values, float)
-    return lambda rows: {"mean": float(values[rows].mean())}
+    return Measures(lambda rows: {"mean": float(values[rows].mean())})
 
 
 def test_a_bootstrap_of_the_mean_is_near_students_interval() -> None:
@@ -201,9 +202,11 @@ def test_intervals_hold_where_rows_share_a_group() -> None:
     covered = {"rows": 0, "groups": 0, "bootstrap": 0}
     for _ in range(200):
         values = np.repeat(chance.normal(0.0, 1.0, 40), 10)
-        found = {"rows": mean_interval(list(values)),
-                 "groups": clustered_interval(list(values), groups),
-                 "bootstrap": bootstrap_intervals(mean_of(values), groups, resamples=200)["mean"]}  # fmt: skip
+        found = {
+            "rows": mean_interval(list(values)),
+            "groups": clustered_interval(list(values), groups),
+            "bootstrap": bootstrap_intervals(mean_of(values), groups, resamples=200)["mean"],
+        }
         for name, interval in found.items():
             covered[name] += (interval.low or 0) <= 0 <= (interval.high or 0)
     assert covered["rows"] < 100

@@ -4,7 +4,7 @@ Counts are by class: rows of it (support), replies that name it, and both at onc
 is hits / named, recall hits / support, F1 2 hits / (named + support). *Macro* is the mean over
 classes, *micro* the same quotient of the summed counts. A quotient without a denominator is 0 in a
 mean, as in scikit-learn, and None in the table by class; a class that neither occurs nor is named
-is no part of a mean. What costs is counting: it is done in numpy, so the core needs no scikit-learn.
+is no part of a mean. It is counting and no more: numpy does, so the core needs no scikit-learn.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def classification(
         counts = [_count(each, len(classes)) for each in (true[hit], said, true)]
         return {"accuracy": float(hit.mean()), **_means(*counts)}
 
-    return measure
+    return Measures(measure)
 
 
 def multilabel(
@@ -78,7 +78,7 @@ def multilabel(
             **_means(hits, named, support),
         }
 
-    return measure
+    return Measures(measure)
 
 
 def per_class(

@@ -19,9 +19,22 @@ RESAMPLES = 1000
 MOST_UNDEFINED = 0.05  # of the resamples; beyond that an interval would be one of the lucky ones
 
 Rows = NDArray[np.intp]
-Measures = Callable[[Rows], dict[str, float]]
-"""Figures of any choice of rows, by name; a row named twice counts twice. What costs is done once,
-when the function is made. NaN where a figure is not defined on those rows."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Figures of any choice of rows, by name; a row named twice counts twice.
+
+    What costs is done before this is made, so that it can be asked for a thousand resamples. A
+    figure that is not defined on the rows is NaN; `undefined` says in words what is the matter with
+    all of them.
+    """
+
+    measure: Callable[[Rows], dict[str, float]]
+    undefined: str = ""
+
+    def __call__(self, rows: Rows) -> dict[str, float]:
+        return self.measure(rows)
 
 
 @dataclass(frozen=True)
@@ -81,10 +94,15 @@ def clustered_interval(scores: Sequence[float], groups: Sequence[str]) -> Interv
         return Interval(mean, *_wilson(round(mean * count), count), len(scores))
     if count == 1:
         return Interval(mean, None, None, len(scores))
-    deviations = np.bincount(numbers, values - mean)
-    error = math.sqrt(count / (count - 1) * float((deviations**2).sum())) / len(scores)
-    half = t_point(count - 1) * error
+    half = t_point(count - 1) * math.sqrt(clustered_variance(values, numbers))
     return Interval(mean, mean - half, mean + half, len(scores))
+
+
+def clustered_variance(values: NDArray[np.float64], numbers: Rows) -> float:
+    """Of the mean of `values`, when groups (by number, two or more) were drawn and not rows."""
+    count = int(numbers.max()) + 1
+    deviations = np.bincount(numbers, values - values.mean())
+    return count / (count - 1) * float((deviations**2).sum()) / len(values) ** 2
 
 
 def bootstrap_intervals(

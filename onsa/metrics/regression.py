@@ -42,7 +42,7 @@ def regression(truth: Sequence[float], found: Sequence[float]) -> Measures:
             "Spearman": _correlation(*ranks) if is_number else math.nan,
         }
 
-    return measure
+    return Measures(measure, undefined(truth, found))
 
 
 def undefined(truth: Sequence[float], found: Sequence[float]) -> str:
