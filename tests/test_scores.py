@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import warnings
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from onsa.data.example import Example
 from onsa.metrics.classification import (
     classification_measures,
     confusion,
@@ -28,6 +30,11 @@ from onsa.metrics.intervals import (
 )
 from onsa.metrics.paired import compare_paired
 from onsa.metrics.regression import regression, regression_measures, undefined
+from onsa.metrics.rouge import common_length, rouge_l, rouge_n
+from onsa.metrics.text import same_text
+from onsa.report.results import measures_of
+from onsa.tasks import Task, find_kind
+from onsa.tasks._words import chosen_words, script_of, words_of
 
 LABELS = st.sampled_from(["a", "b", "c", "嬉しい", ""])
 PAIRS = st.lists(st.tuples(LABELS, LABELS), min_size=1, max_size=40)
@@ -252,3 +259,107 @@ def test_measures_of_any_rows_are_those_of_these_rows() -> None:
     for rows in resampled([""] * 60, 0, 5):
         plain = regression_measures([truth[r] for r in rows], [found[r] for r in rows])
         assert measure(rows) == pytest.approx(plain)
+
+
+# --- texts ---------------------------------------------------------------------------------------
+
+ANY_TEXT = st.text(max_size=30) | st.text(
+    st.sampled_from("ab cd.,!?12 \n音叉は鳴る。ー"), max_size=40
+)
+LATIN = st.text(st.sampled_from("ab cC1,.-\n"), max_size=40)
+
+
+def task_of(kind: str, references: list[str], **extra: Any) -> Task:
+    rows = tuple(
+        Example(
+            ({"role": "user", "content": "q"}, {"role": "assistant", "content": text}), dict(extra)
+        )
+        for text in references
+    )
+    return Task("mine", kind, find_kind(kind).settings(train="x"), rows, rows)
+
+
+@pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])
+@given(reply=LATIN, reference=LATIN)
+def test_rouge_is_rouge_scores(name: str, reply: str, reference: str) -> None:
+    scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="rouge-score is not installed")
+    theirs = scorer.RougeScorer([name]).score(reference, reply)[name].fmeasure
+    one, other = (words_of(text, "characters") for text in (reply, reference))
+    ours = rouge_l(one, other) if name == "rougeL" else rouge_n(one, other, int(name[-1]))
+    assert ours == pytest.approx(theirs)
+
+
+@given(*[st.lists(st.sampled_from("abc"), max_size=9)] * 2)
+def test_the_common_subsequence_by_brute_force(one: list[str], other: list[str]) -> None:
+    def is_part(part: tuple[str, ...]) -> bool:
+        rest = iter(other)
+        return all(word in rest for word in part)
+
+    parts = (part for size in range(len(one) + 1) for part in itertools.combinations(one, size))
+    assert common_length(one, other) == max(len(part) for part in parts if is_part(part))
+
+
+@given(pairs=st.lists(st.tuples(ANY_TEXT, ANY_TEXT), min_size=1, max_size=6))
+@pytest.mark.parametrize("tokenize", ["13a", "char", "zh", "intl", "ja-mecab"])
+def test_bleu_is_sacrebleus(tokenize: str, pairs: list[tuple[str, str]]) -> None:
+    library = pytest.importorskip("sacrebleu", reason="sacrebleu is not installed (extra text)")
+    if tokenize == "ja-mecab":
+        pytest.importorskip("ipadic", reason="MeCab is not installed (extra ja)")
+    replies, references = map(list, zip(*pairs, strict=True))
+    task = task_of("bleu", references, tokenize=tokenize)
+    theirs = library.BLEU(tokenize=tokenize).corpus_score(replies, [references])
+    assert task.measures(replies, task.evaluation) == {"BLEU": pytest.approx(theirs.score)}
+    assert f"|tok:{tokenize}" in task.how
+    for reply, row in zip(replies, task.evaluation, strict=True):
+        single = library.BLEU(tokenize=tokenize, effective_order=True)
+        theirs = single.sentence_score(reply, [row.reply]).score / 100
+        if reply.strip() and not same_text(reply, row.reply):
+            assert task.score(reply, row) == pytest.approx(theirs)
+
+
+@given(pairs=st.lists(st.tuples(ANY_TEXT, ANY_TEXT), min_size=1, max_size=6))
+def test_chrf_is_sacrebleus(pairs: list[tuple[str, str]]) -> None:
+    library = pytest.importorskip("sacrebleu", reason="sacrebleu is not installed (extra text)")
+    replies, references = map(list, zip(*pairs, strict=True))
+    task = task_of("chrf", references)
+    theirs = library.CHRF().corpus_score(replies, [references])
+    assert task.measures(replies, task.evaluation) == {"chrF": pytest.approx(theirs.score)}
+    assert "nrefs:1|case:mixed|eff:yes|nc:6|nw:0" in task.how
+
+
+def test_japanese_words() -> None:
+    pytest.importorskip("unidic_lite", reason="fugashi is not installed (extra ja)")
+    assert words_of("音叉は１つの音だけを出す。OK", "japanese") == [
+        "音叉", "は", "1", "つ", "の", "音", "だけ", "を", "出す", "ok"]  # fmt: skip
+    assert words_of("音叉は", "characters") == ["音", "叉", "は"]
+    assert chosen_words("auto", task_of("rouge", ["音叉は鳴る", "東京"]).evaluation) == "japanese"
+    assert chosen_words("auto", task_of("rouge", ["the cat", "東京は"]).evaluation) == "characters"
+
+
+@given(text=ANY_TEXT)
+def test_japanese_words_lose_no_letter(text: str) -> None:
+    pytest.importorskip("unidic_lite", reason="fugashi is not installed (extra ja)")
+    words, letters = (words_of(text, parted) for parted in ("japanese", "characters"))
+    assert "".join(words) == "".join(letters)
+
+
+def test_which_script() -> None:
+    def script(*references: str) -> str:
+        return script_of(task_of("rouge", list(references)).evaluation)
+
+    assert script("音叉は鳴る", "東京") == "japanese"
+    assert script("音叉", "东京") == "chinese"
+    assert script("a fork", "音叉") == "other"
+    assert script("") == "other"
+
+
+def test_perplexity_follows_the_mean_loss() -> None:
+    task = task_of("loss", ["a", "b", "c"])
+    found = measures_of(task, {"scores": [1.0, 2.0, 3.0], "replies": ["", "", ""]})
+    interval = mean_interval([1.0, 2.0, 3.0])
+    perplexity = found["perplexity"]
+    assert perplexity["mean"] == pytest.approx(math.exp(2))
+    bounds = [math.exp(interval.low or 0), math.exp(interval.high or 0)]
+    assert [perplexity["low"], perplexity["high"]] == pytest.approx(bounds)
+    wild = measures_of(task, {"scores": [900.0] * 3, "replies": [""] * 3})["perplexity"]
+    assert wild["mean"] is None
