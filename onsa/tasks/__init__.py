@@ -9,20 +9,24 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel
 
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
 from onsa.heads import Head
+from onsa.metrics.intervals import Measures
 from onsa.recipe import validated
 
+Replies = Sequence[str]
+Examples = Sequence[Example]
 Mode = Literal["generate", "choose", "loss", "head"]
 
 # Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
@@ -64,6 +68,11 @@ class Kind:
     ("choose"), what the task's own head says ("head"), or nothing but the held-out loss on the
     replies ("loss"); settings with a `mode` of their own decide instead. `load(settings,
     base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1.
+
+    What more a report can say of all rows together: `measures`, figures that are no mean of the
+    scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
+    worth a picture; `restated`, the mean score in other units, by monotone functions (perplexity of
+    a loss); `how(settings, examples)`, what else one must know to get the same figures.
     """
 
     name: str
@@ -74,6 +83,10 @@ class Kind:
     mode: Mode
     score: Callable[[str, Example, Any], float] | None = None
     higher_is_better: bool = True
+    measures: Callable[[Replies, Examples, Any], Measures] | None = None
+    classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
+    restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
+    how: Callable[[Any, Examples], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +125,31 @@ class Task:
         score = find_kind(self.kind).score
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
         return score(reply, example, self.settings) if reply.strip() else 0.0
+
+    def measures(self, replies: Replies, examples: Examples) -> dict[str, float]:
+        """The kind's figures over all these rows; NaN where one is not defined."""
+        measure = self.measure(replies, examples)
+        return measure(np.arange(len(replies))) if measure else {}
+
+    def measure(self, replies: Replies, examples: Examples) -> Measures | None:
+        """The kind's figures of any choice of these rows, for resampling."""
+        measures = find_kind(self.kind).measures
+        return measures(replies, examples, self.settings) if measures and replies else None
+
+    def classes(self, replies: Replies, examples: Examples) -> tuple[list[str], list[str]] | None:
+        """The true and the replied label of each row, where the kind is about labels."""
+        classes = find_kind(self.kind).classes
+        return classes(replies, examples, self.settings) if classes and replies else None
+
+    @property
+    def restated(self) -> Mapping[str, Callable[[float], float]]:
+        return find_kind(self.kind).restated
+
+    @property
+    def how(self) -> str:
+        """What else one must know to get the same figures."""
+        how = find_kind(self.kind).how
+        return how(self.settings, self.evaluation) if how else ""
 
     @cached_property
     def digest(self) -> str:

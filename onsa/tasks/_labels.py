@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.heads import Head, Problem
+from onsa.metrics.classification import classification, multilabel
+from onsa.metrics.intervals import Measures
 from onsa.tasks import Mode, Rows
 from onsa.tasks._files import FileSettings, load_files
 
@@ -110,3 +112,20 @@ def score_labels(reply: str, example: Example, settings: Any) -> float:
         return float(reply.strip() == example.extra["label"])
     said, right = set(reply.strip().split(SEPARATOR)) - {""}, set(example.extra["label"])
     return len(said & right) / len(said | right) if said | right else 1.0
+
+
+def measure_labels(replies: Sequence[str], examples: Sequence[Example], settings: Any) -> Measures:
+    """Precision, recall, F1 and what else there is for one label a row, or for several."""
+    if not settings.many:
+        return classification(*label_classes(replies, examples, settings))
+    said = [set(reply.strip().split(SEPARATOR)) - {""} for reply in replies]
+    return multilabel([set(row.extra["label"]) for row in examples], said, settings.labels)
+
+
+def label_classes(
+    replies: Sequence[str], examples: Sequence[Example], settings: Any
+) -> tuple[list[str], list[str]]:
+    """The true and the said label of each row; nothing where a row has several."""
+    if settings.many:
+        return [], []
+    return [row.extra["label"] for row in examples], [reply.strip() for reply in replies]

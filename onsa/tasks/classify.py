@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from onsa.tasks import Kind
-from onsa.tasks._labels import LabelSettings, load_labelled, score_labels
+from onsa.tasks._labels import (
+    LabelSettings,
+    label_classes,
+    load_labelled,
+    measure_labels,
+    score_labels,
+)
 
 KIND = Kind(
     name="classify",
@@ -13,4 +19,6 @@ KIND = Kind(
     metric="accuracy",
     mode="head",
     score=score_labels,
+    measures=measure_labels,
+    classes=label_classes,
 )

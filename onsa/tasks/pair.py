@@ -6,7 +6,13 @@ from pathlib import Path
 
 from onsa.errors import InputError
 from onsa.tasks import Kind, Rows
-from onsa.tasks._labels import LabelSettings, load_labelled, score_labels
+from onsa.tasks._labels import (
+    LabelSettings,
+    label_classes,
+    load_labelled,
+    measure_labels,
+    score_labels,
+)
 
 
 def load(settings: LabelSettings, base_folder: Path, seed: int) -> Rows:
@@ -30,4 +36,6 @@ KIND = Kind(
     metric="accuracy",
     mode="head",
     score=score_labels,
+    measures=measure_labels,
+    classes=label_classes,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from pydantic import Field, field_validator
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.heads import Head
+from onsa.metrics.intervals import Measures
+from onsa.metrics.regression import regression
 from onsa.tasks import Kind, Rows
 from onsa.tasks._files import FileSettings, load_files
 
@@ -71,6 +74,11 @@ def score(reply: str, example: Example, settings: Regress) -> float:
         return 0.0
 
 
+def measures(replies: Sequence[str], examples: Sequence[Example], settings: Regress) -> Measures:
+    """Errors and correlations; a base whose head is new says numbers too."""
+    return regression([row.extra["label"] for row in examples], [float(each) for each in replies])
+
+
 KIND = Kind(
     name="regress",
     summary="1 less the distance from the right number, as a share of the scale.",
@@ -79,4 +87,5 @@ KIND = Kind(
     metric="closeness",
     mode="head",
     score=score,
+    measures=measures,
 )
