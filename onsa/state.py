@@ -25,10 +25,13 @@ FILE = "state.json"
 
 
 class KeptMessage(Settings):
-    """A message of an evaluation row in `state.json`."""
+    """A message of an evaluation row in `state.json`; `data/example.py` says what its keys are."""
 
     role: str
     content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
 
 
 class KeptExample(Settings):
@@ -37,6 +40,8 @@ class KeptExample(Settings):
     messages: list[KeptMessage] = Field(min_length=2)
     extra: dict[str, Any]
     source: str
+    weight: float = 1.0
+    group: str = ""
 
 
 class KeptTask(Settings):
@@ -159,7 +164,13 @@ def _task_to_json(task: Task) -> dict[str, Any]:
 
 def _task_from_json(kept: KeptTask, where: Path) -> Task:
     rows = tuple(
-        Example(tuple(turn.model_dump() for turn in row.messages), row.extra, row.source)
+        Example(
+            tuple(turn.model_dump(exclude_none=True) for turn in row.messages),
+            row.extra,
+            row.source,
+            row.weight,
+            row.group,
+        )
         for row in kept.evaluation
     )
     settings = validated(find_kind(kept.kind).settings, kept.settings, f"{where}: {kept.name}")

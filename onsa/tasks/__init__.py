@@ -33,6 +33,9 @@ LOADING = {
     "train_rows",
     "columns",
     "format",
+    "encoding",
+    "unicode",
+    "tools",
     "skip_empty",
     "drop_overlap",
 }
