@@ -58,7 +58,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         for n, word in enumerate(WORDS)
     ],
     "regress": [{"text": word, "label": n / 4} for n, word in enumerate(WORDS)],
-    "rank": [{"prompt": f"say {word}", "chosen": word, "rejected": "no"} for word in WORDS],
+    "rank": [{"prompt": f"say {word}", "chosen": word, "rejected": "zz"} for word in WORDS],
 }
 KINDS = [
     pytest.param(name, marks=marks)
