@@ -27,6 +27,7 @@ LAYERS = [
         "quantization",
         "tasks",
         "data",
+        "inspection",
         "metrics",
         "run",
         "virtual_tokens",
