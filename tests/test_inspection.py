@@ -490,7 +490,7 @@ def test_notes_say_a_line_for_each_finding() -> None:
     assert notes == [
         "1 training row repeats an earlier row (t:2 = t:1)",
         "1 training row asks what an earlier row asks and replies otherwise (t:3 = t:1)",
-        "1 training row is nearly evaluation rows (t:6 = e:1)",
+        "1 training row is nearly an evaluation row (t:6 = e:1)",
         "1 training row holds characters that no text should have (control 1; t:5)",
         "1 training row holds personal data (e-mail 1; t:4)",
     ]

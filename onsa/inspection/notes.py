@@ -10,14 +10,21 @@ from onsa.data.reading import MOST_NAMED
 from onsa.inspection.inspect import Wanted, inspect
 from onsa.inspection.records import record_of_example
 
-# What check says of each finding that has rows; exact overlap is refused or said elsewhere.
+# What check says of each finding that has rows, of one row and of several; exact overlap is refused
+# or said elsewhere.
 SENTENCES = {
-    "duplicates": "repeat an earlier row",
-    "near_duplicates": "nearly repeat an earlier row",
-    "conflicts": "ask what an earlier row asks and reply otherwise",
-    "near_overlap": "are nearly evaluation rows",
-    "characters": "hold characters that no text should have",
-    "personal_data": "hold personal data",
+    "duplicates": ("repeats an earlier row", "repeat an earlier row"),
+    "near_duplicates": ("nearly repeats an earlier row", "nearly repeat an earlier row"),
+    "conflicts": (
+        "asks what an earlier row asks and replies otherwise",
+        "ask what an earlier row asks and reply otherwise",
+    ),
+    "near_overlap": ("is nearly an evaluation row", "are nearly evaluation rows"),
+    "characters": (
+        "holds characters that no text should have",
+        "hold characters that no text should have",
+    ),
+    "personal_data": ("holds personal data", "hold personal data"),
 }
 
 
@@ -36,26 +43,17 @@ def near_is_missing() -> str:
 
 
 def _sentences(findings: dict[str, Any]) -> Iterator[str]:
-    for name, what in SENTENCES.items():
+    for name, (one, several) in SENTENCES.items():
         found = findings.get(name)
         if found is None:
             continue
         if found["rows"]:
             kinds = ", ".join(f"{kind} {count:,}" for kind, count in found["kinds"].items())
             shown = "; ".join(filter(None, [kinds, _sources(found)]))
-            rows = "training row" if found["rows"] == 1 else "training rows"
-            yield f"{found['rows']:,} {rows} {_verb(what, found['rows'])} ({shown})"
+            said = f"row {one}" if found["rows"] == 1 else f"rows {several}"
+            yield f"{found['rows']:,} training {said} ({shown})"
         if found.get("note"):
-            yield f"{name.replace('_', ' ')}: {found['note']}"
-
-
-def _verb(what: str, rows: int) -> str:
-    """The sentence's verbs in the singular where it is about one row."""
-    if rows != 1:
-        return what
-    for many, one in (("are ", "is "), ("repeat ", "repeats "), ("hold ", "holds ")):
-        what = what.replace(many, one)
-    return what.replace("ask what", "asks what").replace("reply ", "replies ")
+            yield f"{name.replace('_', ' ')}: {found['note'].split(';')[0]}"
 
 
 def _sources(found: dict[str, Any]) -> str:
