@@ -12,6 +12,7 @@ import torch
 
 from onsa.commands.tune import read_recipe, tokens_to_train, ways_of
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.inspection.notes import inspection_notes, near_is_missing
 from onsa.models import compute_dtype, device, place_of
 from onsa.prepare import make_ready
 from onsa.recipe import Recipe, Training
@@ -46,7 +47,7 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         "untrained_tasks": {task.name: len(task.evaluation) for task in untrained},
         "parameters": parameters_by_place(weights),
         "estimate": estimate(recipe, tasks, encoder, weights),
-        "notes": notes + cut_notes(facts, encoder.max_length),
+        "notes": notes + cut_notes(facts, encoder.max_length) + data_notes(tasks),
     }
 
 
@@ -77,6 +78,17 @@ def cut_notes(tasks: list[dict[str, Any]], max_length: int) -> list[str]:
         for task in tasks
         if task["cut_rows"]
     ]
+
+
+def data_notes(tasks: list[Task]) -> list[str]:
+    """What inspection finds in the rows of each task; what holds for all tasks is said once."""
+    notes = [
+        f"task {task.name}: {note}"
+        for task in tasks
+        for note in inspection_notes(task.train, task.evaluation)
+    ]
+    missing = near_is_missing()
+    return [*notes, *([missing] if missing else [])]
 
 
 def sample_pieces(task: Task, encoder: Encoder) -> list[tuple[bool, str]]:
