@@ -6,6 +6,7 @@ What a file is, is found by its ending or by looking (`rows`), the shape of its 
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import glob
 import os
@@ -18,7 +19,7 @@ from typing import NoReturn
 from onsa.data.example import Example
 from onsa.data.formats import Format, format_of, named_format
 from onsa.data.formats._columns import Columns, by_columns, has_no_header
-from onsa.data.formats._rows import EmptyTextError, shown_columns
+from onsa.data.formats._rows import EmptyTextError, cell_text, shown_columns
 from onsa.data.rows import ENDINGS, Row, ending_of, faults_told, file_rows
 from onsa.errors import InputError
 
@@ -35,13 +36,14 @@ def read_examples(
     format: str | None = None,
     system: str | None = None,
     skipped: list[str] | None = None,
+    group: str | int | None = None,
 ) -> list[Example]:
     """All examples of a file, folder, glob or slice (see `read_rows`).
 
     The shape of the rows is `columns`, or `format` by name, or found by looking at the first row;
     all rows must have it. `system` goes before conversations that bring no system message. Rows
     with an empty prompt or reply are an error; or, if a list is given as `skipped`, they are left
-    out and their sources put there.
+    out and their sources put there. What the column `group` holds is the examples' group.
 
     Raises:
         InputError: anything wrong with the files or rows, or no example in them.
@@ -56,7 +58,8 @@ def read_examples(
             shape = _shape(row, source, shape)
             convert = shape.convert
         try:
-            examples += [_with_system(example, system) for example in convert(row, source)]
+            made = [_with_system(example, system) for example in convert(row, source)]
+            examples += made if group is None else _in_group(made, row, str(group), source)
         except EmptyTextError as fault:
             empty.append(f"{source} ({fault.what})")
     if empty and skipped is None:
@@ -123,7 +126,18 @@ def _with_system(example: Example, system: str | None) -> Example:
     if not system or any(message["role"] == "system" for message in example.messages):
         return example
     first = {"role": "system", "content": system}
-    return Example((first, *example.messages), example.extra, example.source)
+    return dataclasses.replace(example, messages=(first, *example.messages))
+
+
+def _in_group(examples: list[Example], row: Row, column: str, source: str) -> list[Example]:
+    if column not in row:
+        raise InputError(
+            f"there is no column {column[:40]!r} to group by, only {shown_columns(row)}",
+            where=source,
+            way_out="name one of those with 'group:'",
+        )
+    value = cell_text(row, column, source)
+    return [dataclasses.replace(example, group=value) for example in examples]
 
 
 def _without_slice(path: str, base_folder: Path) -> tuple[str, int, int | None]:

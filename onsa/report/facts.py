@@ -12,6 +12,7 @@ import yaml
 
 from onsa import __version__
 from onsa.adapter import Adapter
+from onsa.data.balance import label_balance
 from onsa.files import read_json
 from onsa.metrics.crossed import average_interval
 from onsa.metrics.intervals import mean_interval
@@ -386,6 +387,10 @@ def task_facts(task: Task) -> dict[str, Any]:
         "higher_is_better": task.higher_is_better,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
+        "weight": task.weight,
+        "rows_per_epoch": task.rows_per_epoch if task.train else 0,
+        "split": task.split,
+        "labels": label_balance(task.train, task.evaluation),
         "digest": task.digest,
         "source": (task.train or task.evaluation)[0].source,
         "sample": {"prompt": sample.prompt[-1]["content"], "reply": sample.reply},

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
+from onsa.data.batches import rows_of_an_epoch
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
@@ -35,15 +36,22 @@ LOADING = {
     "format",
     "skip_empty",
     "drop_overlap",
+    "group",
+    "split",
+    "stratify",
+    "fold",
+    "balance",
+    "augment",
 }
 
 
 class Rows(NamedTuple):
-    """Loaded examples, and sentences for people on what was left out."""
+    """Loaded examples, and what people are told of what was left out and how they were split."""
 
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class Task:
     evaluation: tuple[Example, ...]
     weight: float = 1.0
     notes: tuple[str, ...] = ()
+    split: str = ""  # how its evaluation rows came about, in words
 
     @property
     def metric(self) -> str:
@@ -100,11 +109,16 @@ class Task:
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
         return score(reply, example, self.settings) if reply.strip() else 0.0
 
+    @property
+    def rows_per_epoch(self) -> int:
+        """Training rows that one weighted epoch draws."""
+        return rows_of_an_epoch(self.weight, len(self.train))
+
     @cached_property
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
         rows = [
-            [[example.messages, example.extra] for example in examples]
+            [[example.messages, example.extra, example.weight] for example in examples]
             for examples in (self.train, self.evaluation)
         ]
         settings = self.settings.model_dump(mode="json", exclude=LOADING)
@@ -147,7 +161,14 @@ def load_task(
         values = validated(found.settings, dict(settings), "settings")
         rows = found.load(values, base_folder, seed)
         task = Task(
-            name, kind, values, tuple(rows.train), tuple(rows.evaluation), weight, rows.notes
+            name,
+            kind,
+            values,
+            tuple(rows.train),
+            tuple(rows.evaluation),
+            weight,
+            rows.notes,
+            rows.split,
         )
         _check_references(task)
     except InputError as fault:
