@@ -329,7 +329,11 @@ def _both_kinds(changed: list[int], old: list[float], new: list[float]) -> list[
 
 def curves(run: Run) -> list[dict[str, Any]]:
     return [
-        {"label": f"{r.path}: {r.name}", "points": r.facts["curve"]}
+        {
+            "label": f"{r.path}: {r.name}",
+            "points": r.facts["curve"],
+            "rows": r.facts.get("rows_by_task", {}),
+        }
         for r in run.history
         if "curve" in r.facts
     ]

@@ -135,8 +135,8 @@ def _split(
         how = f"the last {size}"
         if parted:
             how += (
-                f"; {len(parted)} earlier rows are left out, which belong together with one of "
-                f"them: {named([row.source for row in parted])}"
+                f"; left out are {len(parted)} of the earlier ones, which belong together with one "
+                f"of them: {named([row.source for row in parted])}"
             )
     elif settings.fold is not None:
         fold = Fold.read(settings.fold)

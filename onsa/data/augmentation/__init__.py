@@ -110,7 +110,7 @@ def augment(
         InputError: rows that no edit may touch, or something an edit needs is missing.
     """
     plans = list(_plans(train, settings, seed))
-    tools = Tools(base_folder, seed, _dictionary(settings.dictionary, base_folder))
+    tools = Tools(base_folder, _dictionary(settings.dictionary, base_folder))
     sieve = _Sieve(train, evaluation)
     rows = [
         row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from onsa.errors import InputError
@@ -102,35 +103,37 @@ class WordNet:
         self.folder = folder
         self._senses: dict[str, tuple[int, str, int]] = {}  # occurrences, part of speech, place
         for part in PARTS_OF_SPEECH:
-            try:
-                lines = (folder / f"index.{part}").read_text(encoding="utf-8").splitlines()
-            except (OSError, ValueError):
-                raise InputError(
-                    f"no WordNet: index.{part} cannot be read", where=folder, way_out=HOW_TO_GET_ONE
-                ) from None
-            self._add(part, lines)
-        self._data = {part: (folder / f"data.{part}") for part in PARTS_OF_SPEECH}
+            with self._faults_told(f"index.{part}"):
+                text = (folder / f"index.{part}").read_text(encoding="utf-8")
+                for line in text.splitlines():
+                    if not line.startswith(" "):  # as the licence does
+                        self._add(part, line.split())
 
     def __call__(self, word: str) -> tuple[str, ...]:
         sense = self._senses.get(word.casefold().replace(" ", "_"))
         if sense is None:
             return ()
         _, part, place = sense
-        with self._data[part].open("rb") as file:
+        with self._faults_told(f"data.{part}"), (self.folder / f"data.{part}").open("rb") as file:
             file.seek(place)
-            cells = file.readline().decode("utf-8", "replace").split(" ")
-        count = int(cells[3], 16)
+            cells = file.readline().decode("utf-8").split(" ")
+            count = int(cells[3], 16)
         words = [MARKER.sub("", cell).replace("_", " ") for cell in cells[4 : 4 + 2 * count : 2]]
         return tuple(each for each in words if each.casefold() != word.casefold())
 
-    def _add(self, part: str, lines: Iterable[str]) -> None:
+    def _add(self, part: str, cells: list[str]) -> None:
         """Keep the first sense, of the part of speech that occurs most (wndb(5WN))."""
-        for line in lines:
-            cells = line.split()
-            if line.startswith(" ") or len(cells) < 7:  # the licence, or no entry
-                continue
-            senses = int(cells[2])
-            occurrences, first = int(cells[-senses - 1]), int(cells[-senses])
-            known = self._senses.get(cells[0])
-            if known is None or occurrences > known[0]:
-                self._senses[cells[0]] = (occurrences, part, first)
+        senses = int(cells[2])
+        occurrences, first = int(cells[-senses - 1]), int(cells[-senses])
+        known = self._senses.get(cells[0])
+        if known is None or occurrences > known[0]:
+            self._senses[cells[0]] = (occurrences, part, first)
+
+    @contextmanager
+    def _faults_told(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, IndexError):
+            raise InputError(
+                f"no WordNet: {name} cannot be read", where=self.folder, way_out=HOW_TO_GET_ONE
+            ) from None

@@ -25,7 +25,6 @@ class Tools(NamedTuple):
     """What edits may need."""
 
     base_folder: Path
-    seed: int
     dictionary: Dictionary
 
 

@@ -17,8 +17,8 @@ Role = Literal["content", "function", "fixed"]
 
 JAPANESE = re.compile(r"[\u3041-\u30ff\u3400-\u9fff々〆ｦ-ﾟ]")
 WORD = re.compile(r"[^\W_]+(?:['’‐-][^\W_]+)*")
-SCRIPT_RUN = re.compile(r"[\u3400-\u9fff々〆]+|[\u30a1-\u30ff]+|[\u3041-\u309f]+|[^\W_]+")
-KANJI_OR_KATAKANA = re.compile(r"[\u30a1-\u30ff\u3400-\u9fff々〆]+")
+KANJI_OR_KATAKANA = re.compile(r"[\u3400-\u9fff々〆]+|[\u30a1-\u30ff]+")
+SCRIPT_RUN = re.compile(rf"{KANJI_OR_KATAKANA.pattern}|(?:(?!{JAPANESE.pattern})[^\W_])+")
 NEGATIONS = "not no never none nothing nobody nowhere neither nor without cannot hardly barely"
 # Words that carry grammar more than meaning: they have no synonyms worth the name.
 FUNCTION_WORDS = """
@@ -124,6 +124,8 @@ def _tagged(part: str, tagger: Any) -> Iterator[Piece]:
 
 
 def _japanese_role(surface: str, feature: Any) -> Role:
+    if WORD.fullmatch(surface) and not JAPANESE.search(surface):
+        return _role(surface)  # UniDic takes an English word for a noun
     has_digit = any(letter.isdigit() for letter in surface) or feature.pos2 == "数詞"
     if has_digit or feature.lemma in NEGATED_LEMMAS:
         return "fixed"
@@ -139,8 +141,7 @@ def _by_script(part: str) -> Iterator[Piece]:
         if run.start() > end:
             yield Piece(part[end : run.start()], "fixed")
         word = run.group()
-        japanese: Role = "content" if KANJI_OR_KATAKANA.fullmatch(word) else "fixed"
-        yield Piece(word, japanese if JAPANESE.search(word) else _role(word))
+        yield Piece(word, "content" if KANJI_OR_KATAKANA.fullmatch(word) else _role(word))
         end = run.end()
     if end < len(part):
         yield Piece(part[end:], "fixed")

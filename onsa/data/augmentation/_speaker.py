@@ -55,11 +55,17 @@ class Speaker:
                 said[place] = reply
         return said
 
-    @torch.inference_mode()
     def _replies(self, prompts: list[str], seeds: list[int]) -> list[str | None]:
-        turns = [
-            render([{"role": "user", "content": each}], self.tokenizer, True) for each in prompts
-        ]
+        made = self._made(prompts, seeds)
+        texts = self.tokenizer.batch_decode(made, skip_special_tokens=True)
+        ended = [any(token in self.ends for token in reply) for reply in made]
+        pairs = zip(texts, ended, strict=True)
+        return [text.strip() or None if whole else None for text, whole in pairs]
+
+    @torch.inference_mode()
+    def _made(self, prompts: list[str], seeds: list[int]) -> list[list[int]]:
+        """The tokens that the model puts behind each prompt."""
+        turns = [render([{"role": "user", "content": p}], self.tokenizer, True) for p in prompts]
         inputs = self.tokenizer(
             turns, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
         ).to(self.model.device)
@@ -72,15 +78,11 @@ class Speaker:
             do_sample=False,
             num_beams=1,
             max_new_tokens=self.setting.max_new_tokens,
-            eos_token_id=self.ends,
+            eos_token_id=self.ends or None,
             pad_token_id=self.tokenizer.pad_token_id,
-        )[:, ids.shape[1] :].tolist()
-        whole = [any(token in self.ends for token in reply) for reply in made]
-        texts = self.tokenizer.batch_decode(made, skip_special_tokens=True)
-        return [
-            text.strip() or None if ended else None
-            for text, ended in zip(texts, whole, strict=True)
-        ]
+        )
+        replies: list[list[int]] = made[:, ids.shape[1] :].tolist()
+        return replies
 
 
 class _OwnChance:

@@ -18,14 +18,12 @@ def change(
     gone = {place for place in places if chance.random() < share} or {chance.choice(places)}
     if len(gone) == len(places):
         gone.remove(chance.choice(places))
+    last = len(pieces) - 1
     for place in sorted(gone):  # and the space behind it, or before it at the end
-        spaces = [near for near in (place + 1, place - 1) if _is_space(pieces, near)]
-        gone.update(spaces[:1])
+        space = place - 1 if place == last else place + 1
+        if pieces[space].text == " ":
+            gone.add(space)
     return [piece for place, piece in enumerate(pieces) if place not in gone]
-
-
-def _is_space(pieces: list[Piece], place: int) -> bool:
-    return 0 <= place < len(pieces) and pieces[place].text == " "
 
 
 EDIT = Edit(

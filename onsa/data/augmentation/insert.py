@@ -19,17 +19,30 @@ def change(
     ]
     if not known:
         return None
-    between = "" if any(JAPANESE.search(piece.text) for piece in pieces) else " "
-    before: dict[int, str] = {}
+    before: dict[int, list[str]] = {}
     for _ in range(few(share, len(places))):
         place = chance.choice(places)
-        synonym = chance.choice(chance.choice(known))
-        before[place] = before.get(place, "") + synonym + between
-    return [
-        part
-        for place, piece in enumerate(pieces)
-        for part in ([Piece(before[place], "content")] if place in before else []) + [piece]
-    ]
+        before.setdefault(place, []).append(chance.choice(chance.choice(known)))
+    changed = [*pieces]
+    for place in sorted(before, reverse=True):
+        for synonym in before[place]:
+            changed.insert(place, Piece(_apart(changed, place, synonym), "content"))
+    return changed
+
+
+def _apart(pieces: list[Piece], place: int, word: str) -> str:
+    """The word with the spaces that keep it apart from what it comes between."""
+    before = pieces[place - 1].text[-1:] if place else ""
+    after = pieces[place].text[:1]
+    return (
+        (" " if _run_together(before, word[0]) else "")
+        + word
+        + (" " if _run_together(word[-1], after) else "")
+    )
+
+
+def _run_together(one: str, other: str) -> bool:
+    return (one + other).isalnum() and bool(one) and not JAPANESE.search(one + other)
 
 
 EDIT = Edit(
