@@ -18,6 +18,7 @@ from onsa.data.example import Example
 from onsa.data.overlap import prompt_key, row_of, together
 from onsa.data.split import Fold, sample_rows, split, split_fold, split_last, split_rows
 from onsa.errors import InputError
+from onsa.recipe import read_raw
 from onsa.tasks import Task, all_kinds, load_task
 
 SHARED = Path(
@@ -160,6 +161,12 @@ def test_folds_are_as_equal_as_can_be() -> None:
 def test_what_is_no_fold(text: str) -> None:
     with pytest.raises(InputError, match="is no fold; write 2/5"):
         Fold.read(text)
+
+
+def test_a_fold_is_named_on_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("tasks: {a: {train: x}}\n", encoding="utf-8")
+    assert read_raw(path, ["tasks.a.fold=2/5"])["tasks"]["a"]["fold"] == "2/5"
 
 
 # --- in order ----------------------------------------------------------------------------------

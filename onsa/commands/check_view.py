@@ -87,8 +87,9 @@ def _label_range(labels: Mapping[str, Mapping[str, int]]) -> str:
     """The fewest and the most rows of a label, where there are too many for a table."""
     parts = []
     for side, what in (("train", "train on"), ("evaluation", "score on")):
-        rows = sorted(counts[side] for counts in labels.values())
-        parts.append(f"{rows[0]:,} to {rows[-1]:,} rows of each to {what}")
+        rows = [counts[side] for counts in labels.values()]
+        size = f"{min(rows):,} to {max(rows):,}" if len(set(rows)) > 1 else f"{rows[0]:,}"
+        parts.append(f"{size} rows of each to {what}")
     return f"{len(labels)} labels, {', '.join(parts)}"
 
 
