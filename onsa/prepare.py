@@ -20,6 +20,7 @@ from onsa.base_model import (
     position_count,
 )
 from onsa.choosing.choices import rates
+from onsa.data.balance import task_weights
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
@@ -35,7 +36,7 @@ from onsa.models import (
     read_config,
 )
 from onsa.progress import Progress
-from onsa.recipe import Recipe, TaskRecipe
+from onsa.recipe import Recipe, TaskBalance, TaskRecipe
 from onsa.run import Run, claim_folder
 from onsa.tasks import Task, load_task
 from onsa.training.adapters import AdapterSettings
@@ -64,7 +65,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     """
     if recipe.energy:
         require_codecarbon()
-    tasks = load_tasks(recipe.tasks, base_folder, recipe.seed)
+    tasks = mixed(load_tasks(recipe.tasks, base_folder, recipe.seed), recipe.task_balance)
     untrained = [
         dataclasses.replace(task, train=())
         for task in load_tasks(recipe.untrained_tasks, base_folder, recipe.seed)
@@ -140,6 +141,16 @@ def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> lis
         load_task(task.name, task.kind, task.options, base_folder, seed, task.weight)
         for task in tasks
     ]
+
+
+def mixed(tasks: list[Task], how: TaskBalance) -> list[Task]:
+    """The tasks with the weights that `how` to balance them gives."""
+    weights = task_weights(
+        {task.name: len(task.train) for task in tasks},
+        {task.name: task.weight for task in tasks},
+        how,
+    )
+    return [dataclasses.replace(task, weight=weights[task.name]) for task in tasks]
 
 
 def heads_for(tasks: Sequence[Task], untrained: Sequence[Task]) -> tuple[dict[str, Head], bool]:

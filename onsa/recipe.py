@@ -103,6 +103,18 @@ class Baseline(Settings):
     training: dict[str, Any] = Field({}, description="training keys put over the recipe's")
 
 
+class Temperature(Settings):
+    """Tasks drawn in proportion to n^(1/T), n being a task's rows (arXiv:1910.10683)."""
+
+    temperature: float = Field(ge=1, le=1000, description="1: by size; the higher, the more equal")
+    limit: int | None = Field(
+        None, ge=1, description="rows; a larger task counts as if it had so many"
+    )
+
+
+TaskBalance = Literal["size", "equal"] | Temperature
+
+
 class Recipe(Settings):
     """A whole run."""
 
@@ -112,6 +124,9 @@ class Recipe(Settings):
     method: str = "cpi_ft"
     settings: dict[str, Any] = Field({})
     training: Training = Training()
+    task_balance: TaskBalance = Field(
+        "size", description="tasks in an epoch: size, equal, or {temperature: T, limit: rows}"
+    )
     baselines: tuple[Baseline, ...] = ()
     untrained_tasks: tuple[TaskRecipe, ...] = Field(
         (), description="scored, never trained: what the model could do before, and may forget"
@@ -138,6 +153,23 @@ class Recipe(Settings):
                 f"{output!r} is no place for a run", way_out="write 'output: runs/name'"
             )
         return output
+
+    @field_validator("task_balance", mode="before")
+    @classmethod
+    def _known_balance(cls, value: Any) -> Any:
+        if isinstance(value, Temperature) or value in ("size", "equal"):
+            return value
+        if isinstance(value, dict):
+            return validated(Temperature, value, "")
+        raise InputError(
+            f"{value!r} is no balance of tasks", way_out="write size, equal or {temperature: 2}"
+        )
+
+    @model_validator(mode="after")
+    def _balance_between_tasks(self) -> Recipe:
+        if self.differs("task_balance") and len(self.tasks) == 1:
+            raise InputError("task_balance has no effect on one task", way_out="take it out")
+        return self
 
     @model_validator(mode="after")
     def _one_name_each(self) -> Recipe:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from onsa.commands.tune import read_recipe, tokens_to_train, ways_of
+from onsa.data.balance import label_balance
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.inspection.notes import inspection_notes, near_is_missing
 from onsa.models import compute_dtype, device, place_of
@@ -60,8 +61,12 @@ def task_facts(task: Task, encoder: Encoder) -> dict[str, Any]:
         "metric": task.metric,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
-        "trained_tokens_per_epoch": sum(row.trained_tokens for row in rows),
-        "tokens_per_epoch": sum(lengths),
+        "weight": task.weight,
+        "rows_per_epoch": task.rows_per_epoch,
+        "split": task.split,
+        "labels": label_balance(task.train, task.evaluation),
+        "trained_tokens_per_epoch": round(task.weight * sum(row.trained_tokens for row in rows)),
+        "tokens_per_epoch": round(task.weight * sum(lengths)),
         "longest": lengths[-1],
         "median": lengths[len(lengths) // 2],
         "cut_rows": sum(row.lost_tokens > 0 for row in rows),

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from onsa.commands.check import ROLES
 
+MOST_LABELS = 12  # in a table
 LONGEST_SAMPLE = 1500  # characters that are shown of a text
 
 
@@ -47,13 +48,49 @@ def _table(texts: int, *names: str) -> Any:
 
 def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
     table = _table(
-        2, "\ntask", "\nkind", "rows to\ntrain", "\nscore", "tokens:\nmedian", "\nlongest",
-        "trained\nan epoch",
+        2, "\ntask", "\nkind", "rows to\nscore", "\ntrain", "rows\nan epoch", "trained\nan epoch",
+        "tokens:\nmedian", "\nlongest",
+    )  # fmt: skip
+    keys = (
+        "eval_rows", "train_rows", "rows_per_epoch", "trained_tokens_per_epoch",
+        "median", "longest",
     )  # fmt: skip
     for task in tasks:
-        keys = ("train_rows", "eval_rows", "median", "longest", "trained_tokens_per_epoch")
         table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in keys))
     console.print(table)
+    for task in tasks:
+        _show_split(console, task)
+
+
+def _show_split(console: Console, task: dict[str, Any]) -> None:
+    """How the evaluation rows came about, and how often each label is on both sides."""
+    if task["split"]:
+        console.print(f"{task['name']} is scored on {task['split']}")
+    labels = task["labels"]
+    if not labels:
+        return
+    if len(labels) > MOST_LABELS:
+        console.print(f"{task['name']}: {_label_range(labels)}\n")
+        return
+    table = _table(1, f"{task['name']}:\nlabel", "\nto train", "\nto score")
+    for label, counts in labels.items():
+        table.add_row(_shortened(label), *_with_shares(counts, task))
+    console.print(table)
+
+
+def _with_shares(counts: Mapping[str, int], task: Mapping[str, Any]) -> list[str]:
+    wholes = {"train": task["train_rows"], "evaluation": task["eval_rows"]}
+    return [f"{counts[side]:,} ({counts[side] / whole:.1%})" for side, whole in wholes.items()]
+
+
+def _label_range(labels: Mapping[str, Mapping[str, int]]) -> str:
+    """The fewest and the most rows of a label, where there are too many for a table."""
+    parts = []
+    for side, what in (("train", "train on"), ("evaluation", "score on")):
+        rows = [counts[side] for counts in labels.values()]
+        size = f"{min(rows):,} to {max(rows):,}" if len(set(rows)) > 1 else f"{rows[0]:,}"
+        parts.append(f"{size} rows of each to {what}")
+    return f"{len(labels)} labels, {', '.join(parts)}"
 
 
 def _show_sample(console: Console, task: dict[str, Any]) -> None:

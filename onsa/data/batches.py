@@ -8,6 +8,7 @@ resumed run sees the very batches that the undisturbed run would have seen.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from onsa.data.encoding import Encoded
@@ -48,6 +49,16 @@ def plan_tokens(
         plan.append(batch)
         total += more
     return longest_first(plan, corpus)
+
+
+def rows_of_an_epoch(weight: float, size: int) -> int:
+    """Rows that one pass draws of a task of `size` rows."""
+    return max(1, round(weight * size))
+
+
+def rows_by_task(plan: Plan) -> dict[str, int]:
+    """How many rows of each task the batches hold."""
+    return dict(Counter(task for batch in plan for task, _ in batch))
 
 
 def trained_tokens(plan: Plan, corpus: Corpus) -> int:
@@ -99,7 +110,7 @@ def _epochs(
 def _drawn(task: str, corpus: Corpus, weight: float, order: random.Random) -> list[Row]:
     """The rows of one task in one pass: each `weight` times on average."""
     size = len(corpus[task])
-    wanted = max(1, round(weight * size))
+    wanted = rows_of_an_epoch(weight, size)
     rows = [(task, row) for _ in range(wanted // size) for row in range(size)]
     return rows + [(task, row) for row in order.sample(range(size), wanted % size)]
 

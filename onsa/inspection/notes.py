@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from onsa.data.example import Example
-from onsa.data.reading import MOST_NAMED
+from onsa.data.places import MOST_NAMED
 from onsa.inspection.inspect import Wanted, inspect
 from onsa.inspection.records import record_of_example
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from onsa import __version__
+from onsa.data.balance import label_balance
 from onsa.files import read_json
 from onsa.metrics.paired import compare_paired
 from onsa.report.costs import spent, stored_bytes
@@ -269,7 +270,11 @@ def _both_kinds(changed: list[int], old: list[float], new: list[float]) -> list[
 
 def curves(run: Run) -> list[dict[str, Any]]:
     return [
-        {"label": f"{r.path}: {r.name}", "points": r.facts["curve"]}
+        {
+            "label": f"{r.path}: {r.name}",
+            "points": r.facts["curve"],
+            "rows": r.facts.get("rows_by_task", {}),
+        }
         for r in run.history
         if "curve" in r.facts
     ]
@@ -328,6 +333,10 @@ def task_facts(task: Task) -> dict[str, Any]:
         "higher_is_better": task.higher_is_better,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
+        "weight": task.weight,
+        "rows_per_epoch": task.rows_per_epoch if task.train else 0,
+        "split": task.split,
+        "labels": label_balance(task.train, task.evaluation),
         "digest": task.digest,
         "source": (task.train or task.evaluation)[0].source,
         "sample": {"prompt": sample.prompt[-1]["content"], "reply": sample.reply},

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel
 
+from onsa.data.batches import rows_of_an_epoch
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
@@ -44,23 +45,30 @@ LOADING = {
     "tools",
     "skip_empty",
     "drop_overlap",
+    "group",
+    "split",
+    "stratify",
+    "fold",
+    "balance",
+    "augment",
 }
 
 
 class Rows(NamedTuple):
-    """Loaded examples, and sentences for people on what was left out."""
+    """Loaded examples, and what people are told of what was left out and how they were split."""
 
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
     head: Head | None = None  # what the task's head says, where it has one
+    split: str = ""  # how the evaluation rows came about, in words
 
     def changed(self, change: Callable[[Example], Example], head: Head | None = None) -> Rows:
         """The rows, each of them changed, for a head."""
         train, evaluation = (
             [change(row) for row in part] for part in (self.train, self.evaluation)
         )
-        return Rows(train, evaluation, self.notes, head)
+        return Rows(train, evaluation, self.notes, head, self.split)
 
 
 @dataclass(frozen=True)
@@ -104,6 +112,7 @@ class Task:
     weight: float = 1.0
     notes: tuple[str, ...] = ()
     head: Head | None = None
+    split: str = ""  # how its evaluation rows came about, in words
 
     @property
     def metric(self) -> str:
@@ -153,6 +162,11 @@ class Task:
         """What else one must know to get the same figures."""
         how = find_kind(self.kind).how
         return how(self.settings, self.evaluation) if how else ""
+
+    @property
+    def rows_per_epoch(self) -> int:
+        """Training rows that one weighted epoch draws."""
+        return rows_of_an_epoch(self.weight, len(self.train))
 
     @cached_property
     def digest(self) -> str:
@@ -210,6 +224,7 @@ def load_task(
             weight,
             rows.notes,
             rows.head,
+            rows.split,
         )
         _check_references(task)
     except InputError as fault:

@@ -21,6 +21,7 @@ from onsa.data.batches import (
     plan_epochs,
     plan_tokens,
     processed_tokens,
+    rows_by_task,
     trained_tokens,
 )
 from onsa.data.encoding import Encoded, Encoder
@@ -154,6 +155,7 @@ def train(
         energy_kwh=energy.kwh,
         peak_memory_bytes=memory.bytes,
         optimizer_bytes=trainer.optimizer_bytes,
+        rows_by_task=rows_by_task(plan),
         lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
         curve=thin(trainer.curve),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from onsa.report import charts
@@ -13,20 +14,32 @@ MOST_TENSORS = 500  # shown of the fusion's table
 
 
 def curves(facts: Facts) -> dict[str, Any] | None:
-    drawn = {}
+    drawn, mixed = {}, {}
     for curve in facts.get("curves") or []:
         points = {task: clean_points(found) for task, found in (curve.get("points") or {}).items()}
         points = {task: found for task, found in points.items() if found}
         if points:
-            drawn[str(curve.get("label"))] = points
+            label = str(curve.get("label"))
+            drawn[label], mixed[label] = points, mixture(curve.get("rows") or {})
     tasks = list(
         dict.fromkeys([*metrics_of(facts), *(t for points in drawn.values() for t in points)])
     )
     colours = {task: place % TASK_COLOURS for place, task in enumerate(tasks)}
-    panels = [(label, charts.loss_panel(label, points, colours)) for label, points in drawn.items()]
+    panels = [
+        (label, mixed[label], charts.loss_panel(label, points, colours))
+        for label, points in drawn.items()
+    ]
     shown = {task for points in drawn.values() for task in points}
     legend = [(task, colour) for task, colour in colours.items() if task in shown]
     return {"panels": panels, "legend": legend} if panels else None
+
+
+def mixture(rows: Mapping[str, int]) -> str:
+    """How many rows of each task a training drew, where it mixed several."""
+    whole = sum(rows.values())
+    if len(rows) < 2:
+        return ""
+    return ", ".join(f"{task} {count:,} ({count / whole:.0%})" for task, count in rows.items())
 
 
 def clean_points(points: Any) -> list[charts.Point]:
