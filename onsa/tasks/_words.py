@@ -78,7 +78,8 @@ def marked(rows: Rows, key: str, value: str, note: str = "") -> Rows:
         dataclasses.replace(example, extra={**example.extra, key: value})
         for example in rows.evaluation
     ]
-    return Rows(rows.train, evaluation, (*rows.notes, note) if note else rows.notes)
+    notes = (*rows.notes, note) if note else rows.notes
+    return rows._replace(evaluation=evaluation, notes=notes)
 
 
 def _japanese(text: str) -> list[str]:
