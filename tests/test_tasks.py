@@ -20,6 +20,7 @@ from onsa.data.example import Example
 from onsa.data.overlap import prompt_key
 from onsa.errors import InputError
 from onsa.tasks import Task, all_kinds, load_task
+from onsa.tasks._extras import import_extra
 
 SHARED = Path(
     os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
@@ -31,6 +32,7 @@ needs_gym = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("reasoning_gym"),
     reason="reasoning-gym is not installed (extra demo)",
 )
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="replies are run on POSIX only")
 needs_sacrebleu = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("sacrebleu"),
     reason="sacrebleu is not installed (extra text)",
@@ -42,6 +44,16 @@ JAPANESE = [{"prompt": word, "completion": f"{word}, と言う!"} for word in WO
 ROWS: dict[str, list[dict[str, Any]]] = {
     "generate": TEXTS,
     "loss": TEXTS,
+    "code": [
+        {
+            "prompt": f"def {word}(x):\n    ",
+            "canonical_solution": f"    return x + {n}",
+            "test": f"def check(f):\n    assert f(1) == {n + 1}",
+            "entry_point": word,
+        }
+        for n, word in enumerate(WORDS[:12])
+    ],
+    "codebleu": [{"prompt": w, "completion": f"def {w}(x):\n    return x"} for w in WORDS],
     "rouge": JAPANESE,
     "bleu": JAPANESE,
     "chrf": JAPANESE,
@@ -58,6 +70,8 @@ KINDS = [
         ("loss", ()),
         ("number", ()),
         ("choose", ()),
+        ("code", needs_posix),
+        ("codebleu", ()),
         ("rouge", ()),
         ("bleu", needs_sacrebleu),
         ("chrf", needs_sacrebleu),
@@ -114,7 +128,7 @@ def test_the_reference_scores_1_and_nothing_0(kind: str, load: Any) -> None:
         assert task.score(" \n", example) == 0.0
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values != ("code",)])  # it runs
 @given(reply=st.text())
 def test_any_reply_has_a_score(kind: str, reply: str) -> None:
     example = Example(
