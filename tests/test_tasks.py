@@ -33,6 +33,7 @@ needs_gym = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("reasoning_gym"),
     reason="reasoning-gym is not installed (extra demo)",
 )
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="replies are run on POSIX only")
 needs_sacrebleu = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("sacrebleu"),
     reason="sacrebleu is not installed (extra text)",
@@ -44,6 +45,16 @@ JAPANESE = [{"prompt": word, "completion": f"{word}, と言う!"} for word in WO
 ROWS: dict[str, list[dict[str, Any]]] = {
     "generate": TEXTS,
     "loss": TEXTS,
+    "code": [
+        {
+            "prompt": f"def {word}(x):\n    ",
+            "canonical_solution": f"    return x + {n}",
+            "test": f"def check(f):\n    assert f(1) == {n + 1}",
+            "entry_point": word,
+        }
+        for n, word in enumerate(WORDS[:12])
+    ],
+    "codebleu": [{"prompt": w, "completion": f"def {w}(x):\n    return x"} for w in WORDS],
     "rouge": JAPANESE,
     "bleu": JAPANESE,
     "chrf": JAPANESE,
@@ -71,6 +82,8 @@ KINDS = [
         ("pair", ()),
         ("regress", ()),
         ("rank", ()),
+        ("code", needs_posix),
+        ("codebleu", ()),
         ("rouge", ()),
         ("bleu", needs_sacrebleu),
         ("chrf", needs_sacrebleu),
@@ -141,7 +154,7 @@ def test_the_letter_in_a_reply(reply: str, letter: str | None) -> None:
     assert letter_in(reply, "ABCD") == letter
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values != ("code",)])  # it runs
 @given(reply=st.text())
 def test_any_reply_has_a_score(kind: str, reply: str) -> None:
     example = Example(

@@ -78,7 +78,10 @@ class Kind:
     `mode` says what is scored: a greedy reply ("generate"), the likeliest of `extra["choices"]`
     ("choose"), what the task's own head says ("head"), or nothing but the held-out loss on the
     replies ("loss"); settings with a `mode` of their own decide instead. `load(settings,
-    base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1.
+    base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1. Replies
+    that cost to score are scored together by `score_all(replies, examples, settings, folder)`,
+    where `folder` keeps what must not be asked twice; `combined(scores, settings)` makes one score
+    of a row's drawn replies. A kind without `score` has no reference that could be checked by it.
 
     What more a report can say of all rows together: `measures`, figures that are no mean of the
     scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
@@ -94,6 +97,8 @@ class Kind:
     mode: Mode
     score: Callable[[str, Example, Any], float] | None = None
     higher_is_better: bool = True
+    score_all: Callable[[Replies, Examples, Any, Path | None], list[float]] | None = None
+    combined: Callable[[Sequence[float], Any], float] | None = None
     measures: Callable[[Replies, Examples, Any], Measures] | None = None
     classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
     restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
@@ -137,6 +142,40 @@ class Task:
         score = find_kind(self.kind).score
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
         return score(reply, example, self.settings) if reply.strip() else 0.0
+
+    def scores(
+        self, replies: Replies, examples: Examples, folder: Path | None = None
+    ) -> list[float]:
+        """The score of each reply; `folder` keeps what must not be asked twice."""
+        score_all = find_kind(self.kind).score_all
+        pairs = list(zip(replies, examples, strict=True))
+        if score_all is None:
+            return [self.score(reply, example) for reply, example in pairs]
+        said = [row for row, reply in enumerate(replies) if reply.strip()]
+        found = [0.0] * len(pairs)
+        given = score_all(
+            [replies[row] for row in said], [examples[row] for row in said], self.settings, folder
+        )
+        for row, score in zip(said, given, strict=True):
+            found[row] = score
+        return found
+
+    @property
+    def samples(self) -> int:
+        """Replies that are drawn for each row; 1 is the likeliest one."""
+        return int(getattr(self.settings, "samples", 1))
+
+    @property
+    def drawing(self) -> dict[str, float]:
+        """How several replies are drawn, as `generate` takes it."""
+        names = ("temperature", "top_p")
+        return {name: float(getattr(self.settings, name)) for name in names}
+
+    def combined(self, scores: Sequence[float]) -> float:
+        """One score of a row's drawn replies."""
+        combined = find_kind(self.kind).combined
+        assert combined is not None, f"tasks of kind {self.kind} draw no replies"
+        return combined(scores, self.settings)
 
     def measures(self, replies: Replies, examples: Examples) -> dict[str, float]:
         """The kind's figures over all these rows; NaN where one is not defined."""
@@ -236,10 +275,10 @@ def load_task(
 def _check_references(task: Task) -> None:
     assert task.train, "loaders give at least a row to train on"
     assert task.evaluation, "loaders give at least a row to score on"
-    if task.mode == "loss":
+    if find_kind(task.kind).score is None:
         return
-    for example in task.evaluation:
-        score = task.score(example.reply, example)
+    scores = task.scores([example.reply for example in task.evaluation], task.evaluation)
+    for example, score in zip(task.evaluation, scores, strict=True):
         if score != 1:
             raise InputError(
                 f"the reference reply itself scores {score:.2g} as kind {task.kind!r}",
