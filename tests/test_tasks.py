@@ -460,7 +460,7 @@ def test_questions_are_the_same_in_every_process(load: Any) -> None:
         (
             "choose",
             {"train": "logiqa2/dev.txt", "eval": "logiqa2/test.txt", "drop_overlap": True},
-            (1539, 778),
+            (1524, 778),
         ),
         ("loss", {"train": "moss", "eval_rows": 34}, (200, 34)),
         ("loss", {"train": "alpaca/alpaca_5000.json", "skip_empty": True}, (4048, 450)),

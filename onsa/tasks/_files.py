@@ -207,6 +207,11 @@ def _apart(
     """
     shared = {row.group for row in train} & {row.group for row in evaluation} - {""}
     if not settings.drop_overlap:
+        if shared and settings.group is None:  # found by looking: a passage that rows share
+            rows = sum(row.group in shared for row in evaluation)
+            return train, [
+                f"{rows} evaluation rows are about a text that training rows are about too"
+            ]
         if shared:
             raise InputError(
                 f"{len(shared)} groups of {settings.group!r} stand in both files",
@@ -216,7 +221,8 @@ def _apart(
             )
         return train, []
     kept = [row for row in without_overlap(train, evaluation) if row.group not in shared]
-    return kept, [f"{len(train) - len(kept)} training rows left out: evaluation rows too"]
+    left_out = len(train) - len(kept)
+    return kept, [f"{left_out} training rows left out: evaluation rows too"] if left_out else []
 
 
 def _drawn(examples: Sequence[Example], count: int | None, key: str, seed: int) -> list[Example]:
