@@ -6,6 +6,7 @@ Everything that can be wrong with what a user gave is found here, before anythin
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +25,9 @@ from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
 from onsa.data.reading import named
+from onsa.data.token_cache import TokenCache
 from onsa.errors import InputError
+from onsa.files import cache_folder, digest_of_json
 from onsa.models import (
     PLAIN_TEMPLATE,
     import_base,
@@ -34,6 +37,7 @@ from onsa.models import (
 )
 from onsa.progress import Progress
 from onsa.recipe import Recipe, TaskRecipe
+from onsa.resources import versions
 from onsa.run import Run, claim_folder
 from onsa.tasks import Task, load_task
 from onsa.training.adapters import AdapterSettings
@@ -127,10 +131,23 @@ def identity(recipe: Recipe) -> dict[str, Any]:
 
 
 def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> list[Task]:
-    return [
+    loaded = [
         load_task(task.name, task.kind, task.options, base_folder, seed, task.weight)
         for task in tasks
     ]
+    return [
+        _only_last(task) if asked.train_on == "last_reply" else task
+        for task, asked in zip(loaded, tasks, strict=True)
+    ]
+
+
+def _only_last(task: Task) -> Task:
+    """The task with nothing trained but the last reply of each row."""
+    train, evaluation = (
+        tuple(dataclasses.replace(row, only_last=True) for row in rows)
+        for rows in (task.train, task.evaluation)
+    )
+    return dataclasses.replace(task, train=train, evaluation=evaluation)
 
 
 def load_encoder(recipe: Recipe, model_folder: Path, base_folder: Path) -> Encoder:
@@ -139,7 +156,22 @@ def load_encoder(recipe: Recipe, model_folder: Path, base_folder: Path) -> Encod
     template = _template(recipe.chat_template, base_folder)
     tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code)
     check_vocabulary(tokenizer, model_folder, config)
-    return Encoder(tokenizer, recipe.training.max_length)
+    encoder = Encoder(tokenizer, recipe.training.max_length, recipe.training.truncation)
+    encoder.cache = token_cache(encoder)
+    return encoder
+
+
+def token_cache(encoder: Encoder) -> TokenCache | None:
+    """Where encoded rows are kept: `tokens` in the user's cache, or `$ONSA_TOKEN_CACHE`.
+
+    None where that is `off`, and for a template that asks what day it is.
+    """
+    given = os.environ.get("ONSA_TOKEN_CACHE", "")
+    if given == "off" or "strftime_now" in encoder.tokenizer.chat_template:
+        return None
+    made_with = [encoder.digest, str(encoder.tokenizer.special_tokens_map), versions()]
+    folder = Path(given) if given else cache_folder() / "tokens"
+    return TokenCache(folder, digest_of_json(made_with))
 
 
 def _template(chat_template: str | None, base_folder: Path) -> str | None:
@@ -181,13 +213,14 @@ def check_rows(
     """
     room = Room(positions, virtual_tokens)
     for task in tasks:
-        for row in (*task.train, *task.evaluation):
-            place = f"task {task.name}, {row.source}"
-            try:
-                length = len(encoder.encode(row).ids)
-            except InputError as fault:
-                raise InputError(fault.what, where=place, way_out=fault.way_out) from None
-            room.require(length, place, room.way_out)
+        rows = (*task.train, *task.evaluation)
+        try:
+            encoded = encoder.encode_all(rows)
+        except InputError as fault:
+            place = f"task {task.name}, {fault.where}"
+            raise InputError(fault.what, where=place, way_out=fault.way_out) from None
+        for row, found in zip(rows, encoded, strict=True):
+            room.require(len(found.ids), f"task {task.name}, {row.source}", room.way_out)
         for row in task.evaluation if task.max_new_tokens else ():
             room.require(
                 len(encoder.encode_prompt(row)) + task.max_new_tokens,

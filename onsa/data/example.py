@@ -15,7 +15,8 @@ class Example:
     entry, ...); rows of texts with a label or a number have those as `texts` (one, or a pair) and
     `label`, whatever kind of task reads them. `source` says where it came from
     (`train.jsonl:17`), for messages to people. `weight` is that of its loss. Rows of one `group`
-    (a passage, a person) stay on one side of a split and are resampled together.
+    (a passage, a person) stay on one side of a split and are resampled together. `only_last`: of
+    several replies only the last one is trained.
     """
 
     messages: tuple[dict[str, str], ...]
@@ -23,6 +24,7 @@ class Example:
     source: str = ""
     weight: float = 1.0
     group: str = ""
+    only_last: bool = False
 
     @property
     def prompt(self) -> tuple[dict[str, str], ...]:

@@ -104,11 +104,18 @@ class Task:
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
         rows = [
-            [[example.messages, example.extra] for example in examples]
+            [_identity(example) for example in examples]
             for examples in (self.train, self.evaluation)
         ]
         settings = self.settings.model_dump(mode="json", exclude=LOADING)
         return digest_of_json([self.name, self.kind, self.weight, settings, rows])
+
+
+def _identity(example: Example) -> list[Any]:
+    """What of a row training and scoring depend on."""
+    plain = example.weight == 1 and not example.only_last
+    how = [] if plain else [example.weight, example.only_last]
+    return [example.messages, example.extra, *how]
 
 
 @cache
