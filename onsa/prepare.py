@@ -21,6 +21,7 @@ from onsa.base_model import (
     position_count,
 )
 from onsa.choosing.choices import rates
+from onsa.data.batches import cut_facts, cut_notes
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
@@ -76,6 +77,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     encoder = load_encoder(recipe, model_folder, base_folder)
     model = check_model(Weights(model_folder), recipe.trust_remote_code)
     check_rates(recipe, model)
+    check_metric(recipe, tasks)
     virtual_tokens = check_adapters(ways, recipe, model_folder, encoder)
     both = [*tasks, *untrained]
     positions = position_count(model_folder, recipe.trust_remote_code)
@@ -84,6 +86,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         *task_notes(both),
         *overlap_notes(both, recipe.overlap_share),
         *model_notes(model),
+        *length_notes(tasks, encoder),
     ]
     return Ready(tasks, untrained, model_folder, encoder, notes)
 
@@ -271,6 +274,12 @@ def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:
     return notes
 
 
+def length_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
+    """What of the training rows the length limit cuts."""
+    cut = {task.name: cut_facts(encoder.encode_all(task.train)) for task in tasks}
+    return cut_notes(cut, encoder.max_length, encoder.truncation)
+
+
 def model_notes(model: Checked) -> list[str]:
     """What is special about it: what it leaves out of its folder's weights, its positions."""
     notes = []
@@ -290,6 +299,19 @@ def check_rates(recipe: Recipe, model: Checked) -> None:
     own = [recipe.with_training(baseline.training).training for baseline in recipe.baselines]
     for training in (recipe.training, *own):
         rates(model.shapes, training)
+
+
+def check_metric(recipe: Recipe, tasks: list[Task]) -> None:
+    """Refuse to compare losses with shares where the best state is looked for."""
+    for changes in ({}, *(baseline.training for baseline in recipe.baselines)):
+        training = recipe.with_training(changes).training
+        over_all = training.metric_for_best_model in ("average", "worst_task")
+        if training.eval_steps and over_all and len({t.higher_is_better for t in tasks}) > 1:
+            raise InputError(
+                f"'{training.metric_for_best_model}' would mix losses with shares of right answers",
+                where="metric_for_best_model",
+                way_out=f"name one task: {', '.join(task.name for task in tasks)}",
+            )
 
 
 def find_base(run: Run, model_folder: Path) -> Weights:

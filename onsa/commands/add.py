@@ -26,6 +26,7 @@ from onsa.masks import ParameterMask, union
 from onsa.prepare import (
     check_rows,
     find_base,
+    length_notes,
     load_encoder,
     load_tasks,
     overlap_notes,
@@ -174,6 +175,7 @@ def _add(
     for note in (
         *task_notes(new),
         *overlap_notes([*state.tasks, *new, *replayed], run.recipe.overlap_share),
+        *length_notes(new, run.encoder),
     ):
         run.warn(note)
     name = f"add/{state.additions + 1}"

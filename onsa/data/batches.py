@@ -98,6 +98,25 @@ def cut_facts(rows: Sequence[Encoded]) -> dict[str, int]:
     }
 
 
+def cut_notes(cut: Mapping[str, Mapping[str, int]], max_length: int, end: str) -> list[str]:
+    """A sentence for each task of which rows were cut at the `end` named."""
+    notes = []
+    for task, count in cut.items():
+        prompts = count["tokens"] - count["reply_tokens"]
+        lost = [
+            f"{count['reply_tokens']:,} reply tokens in {count['reply_rows']:,} rows"
+            if count["reply_tokens"]
+            else "",
+            f"{prompts:,} tokens that are not trained" if prompts else "",
+        ]
+        if count["rows"]:
+            notes.append(
+                f"task {task}: {count['rows']:,} rows are longer than max_length {max_length} and "
+                f"cut on the {end}: {' and '.join(filter(None, lost))} are lost"
+            )
+    return notes
+
+
 def padded_tokens(plan: Plan, corpus: Corpus, pack_to: int | None = None) -> int:
     """All tokens of the batches, padding with them."""
     return sum(_padded_size(batch, corpus, pack_to) for batch in plan)

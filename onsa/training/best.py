@@ -22,6 +22,7 @@ from onsa.evaluation import Scorer
 from onsa.files import write_beside
 from onsa.models import compute_dtype
 from onsa.recipe import Training
+from onsa.training.memory import scoring_fits
 from onsa.training.trainer import trained_parameters
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class BestState(TrainerCallback):
         dtype = compute_dtype(self.training.precision)
         was_training = [module for module in self.model.modules() if module.training]
         with ExitStack() as stack:
+            stack.enter_context(scoring_fits(self.step.name, self.training))
             stack.enter_context(torch.random.fork_rng([place] if place.type == "cuda" else []))
             stack.enter_context(torch.autocast(place.type, dtype, enabled=dtype != torch.float32))
             self.model.eval()

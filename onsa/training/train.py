@@ -17,7 +17,6 @@ from transformers import TrainerCallback
 from onsa.choosing.choices import RateOf, rates
 from onsa.data.batches import (
     Plan,
-    cut_facts,
     padded_tokens,
     plan_batches,
     plan_epochs,
@@ -32,8 +31,9 @@ from onsa.models import load_model, save_trained
 from onsa.recipe import Training
 from onsa.resources import PeakMemory
 from onsa.training.best import BEST_FOLDER, BestState
-from onsa.training.dropout import set_dropout
 from onsa.training.energy import Energy
+from onsa.training.memory import training_fits
+from onsa.training.noise import noisy_embeddings, set_dropout
 from onsa.training.packing import pack_length, require_apart
 from onsa.training.trainer import PlannedTrainer, make_trainer, run_trainer
 from onsa.weights import Weights
@@ -149,7 +149,9 @@ def train(
             model.gradient_checkpointing_enable(
                 gradient_checkpointing_kwargs={"use_reentrant": False}
             )
-    with held(model, held_still) as hold_now, PeakMemory() as memory:
+    rows = [row for rows in corpus.values() for row in rows]
+    fits = training_fits(step.name, training, rows, start)
+    with fits, held(model, held_still) as hold_now, PeakMemory() as memory:
         rates_of = rate_of or rates(start.float_shapes, training)
         trainer = make_trainer(step, model, plan, corpus, training, seed, hold_now, start, rates_of)
         trainer.part_of_schedule = part_of_schedule
@@ -160,7 +162,8 @@ def train(
         if steer is not None:
             trainer.add_callback(steer(trainer))
         trained_entries = count_trained(model, hold_now)
-        with Energy(step.run.energy) as energy:
+        noise = noisy_embeddings(model, training.neftune_noise_alpha)
+        with Energy(step.run.energy) as energy, noise:
             run_trainer(trainer, step, processed_tokens(plan, corpus))
         added = hold_now.prove() if hold_now and hold_added else None
     done = plan[: trainer.state.global_step * training.gradient_accumulation_steps]
@@ -179,7 +182,6 @@ def train(
         peak_memory_bytes=memory.bytes,
         optimizer_bytes=trainer.optimizer_bytes,
         lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
-        cut={name: cut_facts(rows) for name, rows in corpus.items()},
         curve=thin(trainer.curve),
     )
     if trainer.best is not None:

@@ -388,7 +388,8 @@ def _arguments(folder: Path, training: Training, batches: int, seed: int) -> Tra
         exclude={
             "num_train_epochs", "max_steps", "warmup_ratio", "max_length", "precision",
             "save_minutes", "save_steps", "gradient_checkpointing", "layer_decay",
-            "learning_rates", "dropout", "truncation", "packing", *BEST_STATE_KEYS,
+            "learning_rates", "neftune_noise_alpha", "dropout", "truncation", "packing",
+            *BEST_STATE_KEYS,
         }
     )  # fmt: skip
     return TrainingArguments(
