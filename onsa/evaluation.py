@@ -19,12 +19,13 @@ import torch
 
 from onsa.adapter import Tuned
 from onsa.data.collation import head_batch
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.encoding import UNTRAINED, Encoded, Encoder, encode_together
 from onsa.data.example import Example
 from onsa.heads import LIKED, OTHER, head_logits, head_of, say
 from onsa.losses import row_losses, token_losses
 from onsa.models import compute_dtype, device, load_model, positions_of
 from onsa.recipe import Training
+from onsa.training.memory import scoring_fits
 from onsa.virtual_tokens import generate, needs_equal_lengths
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def score(
     total = sum(task.samples * len(task.evaluation[:rows]) for task in tasks)
     folder = step.run.folder / VERDICTS
     started = time.monotonic()
-    with step.progress.track(step.name, total, "examples") as advance:
+    fits = scoring_fits(step.name, training)
+    with fits, step.progress.track(step.name, total, "examples") as advance:
         found = {
             task.name: scorer.score(task, task.evaluation[:rows], advance, folder) for task in tasks
         }
@@ -76,7 +78,8 @@ def held_out_loss(
     model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
     scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
     total = sum(len(task.evaluation) for task in tasks)
-    with step.progress.track(step.name, total, "examples") as advance:
+    fits = scoring_fits(step.name, training)
+    with fits, step.progress.track(step.name, total, "examples") as advance:
         losses = {task.name: scorer.task_losses(task, advance) for task in tasks}
     return {name: statistics.fmean(rows) for name, rows in losses.items()}
 
@@ -223,17 +226,20 @@ class Scorer:
             for choice in example.extra["choices"]
         ]
         rendered = [_with_reply(examples[row], choice) for row, choice in candidates]
-        losses = self.losses(rendered)
+        # Not kept: these rows are made anew in every scoring.
+        losses = self._losses(encode_together(rendered, self.encoder))
         best = [(math.inf, "")] * len(examples)
         for (row, choice), loss in zip(candidates, losses, strict=True):
             best[row] = min(best[row], (loss, choice))
         advance(len(examples))
         return [choice for _, choice in best]
 
-    @torch.inference_mode()
     def losses(self, examples: Sequence[Example], advance: Advance = lambda n: None) -> list[float]:
         """The mean loss per reply token of each example."""
-        encoded = [self.encoder.encode(example) for example in examples]
+        return self._losses(self.encoder.encode_all(examples), advance)
+
+    @torch.inference_mode()
+    def _losses(self, encoded: Sequence[Encoded], advance: Advance = lambda n: None) -> list[float]:
         losses = [0.0] * len(encoded)
         for batch in self._batches([len(row.ids) for row in encoded]):
             width = max(len(encoded[row].ids) for row in batch)
@@ -291,4 +297,5 @@ def _preferred(example: Example) -> dict[str, str]:
 
 def _with_reply(example: Example, reply: str) -> Example:
     message = {**example.messages[-1], "content": reply}
-    return Example((*example.prompt, message), example.extra, example.source)
+    messages = (*example.prompt, message)
+    return dataclasses.replace(example, messages=messages)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onsa.commands.check import ROLES
+from onsa.training.memory import in_bytes
 
 MOST_LABELS = 12  # in a table
 LONGEST_SAMPLE = 1500  # characters that are shown of a text
@@ -145,8 +146,10 @@ def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None
         f"{guess['of']}: {guess['trained_tokens']:,} reply tokens trained by {method}, "
         f"{guess['processed_tokens_with_baselines']:,} tokens processed with the baselines: "
         f"{_duration(guess['training_seconds'])} of training on this machine as busy as it is; "
-        f"memory about {_bytes(guess['memory_bytes'])} of {_bytes(guess['memory_there_bytes'])} "
-        "where all weights train, less where some do not"
+        f"memory about {in_bytes(guess['memory_bytes'])} of "
+        f"{in_bytes(guess['memory_there_bytes'])} where all weights train, less where some do not; "
+        "scoring all rows once: "
+        f"{_duration(guess['scoring_seconds'])}, about {in_bytes(guess['scoring_memory_bytes'])}"
     )
     if guess["memory_bytes"] > guess["memory_there_bytes"]:
         console.print(f"note: that does not fit; cheapest first: {', '.join(guess['less_memory'])}")
@@ -157,7 +160,3 @@ def _duration(seconds: float) -> str:
     if minutes < 1:
         return "less than a minute"
     return f"about {minutes} min" if minutes < 100 else f"about {minutes / 60:.1f} h"
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

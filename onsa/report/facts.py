@@ -47,6 +47,7 @@ def collect(
         "untrained": on_untrained(run, untrained),
         **run.findings,
         "curves": curves(run),
+        "best_states": best_states(run),
         "held": held(run),
         "notes": run.notes + training_notes(run),
         "steps": _steps(run),
@@ -280,6 +281,15 @@ def curves(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def best_states(run: Run) -> list[dict[str, Any]]:
+    """Scores on the way of trainings that ended in their best state."""
+    return [
+        {"label": f"{r.path}: {r.name}", **r.facts["best_state"]}
+        for r in run.history
+        if "best_state" in r.facts
+    ]
+
+
 def held(run: Run) -> list[dict[str, Any]]:
     return [
         {"stage": r.name, "rule": r.facts.get("hold_rule", "earlier cores"), **r.facts["held"]}
@@ -289,17 +299,20 @@ def held(run: Run) -> list[dict[str, Any]]:
 
 
 def training_notes(run: Run) -> list[str]:
-    """What trainings lost on the way: reply tokens beyond the length limit."""
-    lost: dict[str, int] = {}
-    for record in run.history:
-        for task, tokens in record.facts.get("lost_tokens", {}).items():
-            lost[task] = max(lost.get(task, 0), tokens)
-    return [
-        f"task {task}: {tokens} reply tokens lie beyond max_length "
-        f"{run.recipe.training.max_length} and were not trained"
-        for task, tokens in lost.items()
-        if tokens
-    ]
+    """Where trainings stopped that looked for their best state, and which state they kept."""
+    found = {r.name: r.facts["best_state"] for r in run.history if "best_state" in r.facts}
+    return [_best_note(name, best) for name, best in found.items()]
+
+
+def _best_note(name: str, best: Mapping[str, Any]) -> str:
+    rows = ", ".join(f"{task} {count}" for task, count in best["rows"].items())
+    last, planned = best["last_step"], best["planned_steps"]
+    stopped = f"stopped after step {last} of {planned}; " if last < planned else ""
+    return (
+        f"{name}: {stopped}step {best['best_step']} was kept, the best by {best['metric']} of "
+        f"{len(best['points'])} scorings on the first evaluation rows ({rows}): on these rows the "
+        "scores at the end are a little too good"
+    )
 
 
 def recipe_text(run: Run) -> str:

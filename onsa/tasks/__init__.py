@@ -211,12 +211,19 @@ class Task:
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
         rows = [
-            [[row.messages, row.extra, row.weight, row.target] for row in examples]
+            [_identity(example) for example in examples]
             for examples in (self.train, self.evaluation)
         ]
         settings = self.settings.model_dump(mode="json", exclude=LOADING)
         head = dataclasses.asdict(self.head) if self.head else None
         return digest_of_json([self.name, self.kind, self.weight, settings, rows, head])
+
+
+def _identity(example: Example) -> list[Any]:
+    """What of a row training and scoring depend on."""
+    plain = example.weight == 1 and not example.only_last and example.target is None
+    how = [] if plain else [example.weight, example.only_last, example.target]
+    return [example.messages, example.extra, *how]
 
 
 @cache
