@@ -23,6 +23,7 @@ from onsa.data.example import Example
 from onsa.losses import token_losses
 from onsa.models import compute_dtype, device, load_model, positions_of
 from onsa.recipe import Training
+from onsa.tasks import VERDICTS
 from onsa.virtual_tokens import generate, needs_equal_lengths
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from onsa.tasks import Task
 
 
-VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
 DRAWN_WITH = 0  # the seed of drawn replies
 
 

@@ -27,9 +27,15 @@ Replies = Sequence[str]
 Examples = Sequence[Example]
 Mode = Literal["generate", "choose", "loss"]
 
-# Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
-# a file may move.
+VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
+
+# Settings that say where rows come from, or how a judge is reached. The rows themselves are in a
+# task's digest, these are not: a file may move.
 LOADING = {
+    "at_once",
+    "human",
+    "key_variable",
+    "timeout_seconds",
     "train",
     "eval",
     "eval_share",
@@ -43,11 +49,13 @@ LOADING = {
 
 
 class Rows(NamedTuple):
-    """Loaded examples, and sentences for people on what was left out."""
+    """Loaded examples, sentences for people on what was left out, and the settings where looking
+    at the rows settled them (paths, what `auto` means)."""
 
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
+    settings: BaseModel | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,8 @@ class Kind:
     What more a report can say of all rows together: `measures`, figures that are no mean of the
     scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
     worth a picture; `restated`, the mean score in other units, by monotone functions (perplexity of
-    a loss); `how(settings, examples)`, what else one must know to get the same figures.
+    a loss); `how(settings, examples)`, what else one must know to get the same figures;
+    `agreement(settings, folder)`, how far a judge agrees with people (`n` 0 where none were asked).
     """
 
     name: str
@@ -81,6 +90,7 @@ class Kind:
     classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
     restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     how: Callable[[Any, Examples], str] | None = None
+    agreement: Callable[[Any, Path | None], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +187,11 @@ class Task:
         how = find_kind(self.kind).how
         return how(self.settings, self.evaluation) if how else ""
 
+    def agreement(self, folder: Path | None = None) -> dict[str, Any] | None:
+        """How far the task's judge agrees with people; None where nobody judges."""
+        agreement = find_kind(self.kind).agreement
+        return agreement(self.settings, folder) if agreement else None
+
     @cached_property
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
@@ -224,7 +239,13 @@ def load_task(
         values = validated(found.settings, dict(settings), "settings")
         rows = found.load(values, base_folder, seed)
         task = Task(
-            name, kind, values, tuple(rows.train), tuple(rows.evaluation), weight, rows.notes
+            name,
+            kind,
+            rows.settings or values,
+            tuple(rows.train),
+            tuple(rows.evaluation),
+            weight,
+            rows.notes,
         )
         _check_references(task)
     except InputError as fault:
