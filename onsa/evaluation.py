@@ -25,6 +25,7 @@ from onsa.heads import LIKED, OTHER, head_logits, head_of, say
 from onsa.losses import row_losses, token_losses
 from onsa.models import compute_dtype, device, load_model, positions_of
 from onsa.recipe import Training
+from onsa.tasks import VERDICTS
 from onsa.training.memory import scoring_fits
 from onsa.virtual_tokens import generate, needs_equal_lengths
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from onsa.tasks import Task
 
 
-VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
 DRAWN_WITH = 0  # the seed of drawn replies
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from onsa.data.example import Example
 from onsa.data.overlap import prompt_key
 from onsa.errors import InputError
-from onsa.tasks import Task, all_kinds, load_task
+from onsa.tasks import Task, all_kinds, find_kind, load_task
 from onsa.tasks._extras import import_extra
 from onsa.tasks.choose import letter_in
 
@@ -54,6 +54,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         }
         for n, word in enumerate(WORDS[:12])
     ],
+    "judge": TEXTS,
+    "judge_pairs": TEXTS,
     "codebleu": [{"prompt": w, "completion": f"def {w}(x):\n    return x"} for w in WORDS],
     "rouge": JAPANESE,
     "bleu": JAPANESE,
@@ -71,6 +73,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "regress": [{"text": word, "label": n / 4} for n, word in enumerate(WORDS)],
     "rank": [{"prompt": f"say {word}", "chosen": word, "rejected": "zz"} for word in WORDS],
 }
+NOBODY = {"endpoint": "http://127.0.0.1:9/v1", "judge_model": "j"}
+JUDGES = {"judge": NOBODY, "judge_pairs": NOBODY}
 KINDS = [
     pytest.param(name, marks=marks)
     for name, marks in (
@@ -84,6 +88,8 @@ KINDS = [
         ("rank", ()),
         ("code", needs_posix),
         ("codebleu", ()),
+        ("judge", ()),
+        ("judge_pairs", ()),
         ("rouge", ()),
         ("bleu", needs_sacrebleu),
         ("chrf", needs_sacrebleu),
@@ -102,7 +108,7 @@ def load(tmp_path: Path) -> Callable[..., Task]:
         else:
             rows = "".join(json.dumps(row) + "\n" for row in ROWS[kind])
             (tmp_path / f"{kind}.jsonl").write_text(rows)
-            options = {"train": f"{kind}.jsonl", **options}
+            options = {"train": f"{kind}.jsonl", **JUDGES.get(kind, {}), **options}
         return load_task("mine", kind, options, tmp_path, seed, weight)
 
     return make
@@ -123,7 +129,8 @@ def test_every_kind_is_in_the_table() -> None:
     assert {param.values[0] for param in KINDS} == set(all_kinds())
     for name, kind in all_kinds().items():
         assert kind.summary.endswith(".")
-        assert (kind.score is None) == (kind.mode == "loss")
+        assert (kind.score is None) == (kind.mode == "loss" or name in JUDGES)
+        assert (kind.score is None) <= (kind.mode == "loss" or kind.score_all is not None)
         generates = kind.mode == "generate" or name == "choose"
         assert ("max_new_tokens" in kind.settings.model_fields) == generates
         assert all(field.description for field in kind.settings.model_fields.values()), name
@@ -132,7 +139,7 @@ def test_every_kind_is_in_the_table() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_reference_scores_1_and_nothing_0(kind: str, load: Any) -> None:
     task = load(kind)
-    if task.mode == "loss":
+    if find_kind(kind).score is None:
         return
     for example in (*task.train, *task.evaluation):
         assert task.score(example.reply, example) == 1.0
@@ -167,6 +174,8 @@ def test_any_reply_has_a_score(kind: str, reply: str) -> None:
             "scale": [-5, 5],
         },
     )
+    if find_kind(kind).score is None:
+        return
     values = {"dataset": "chain_sum"} if kind == "reasoning_gym" else {"train": "x"}
     kind_settings = all_kinds()[kind].settings(**values)
     task = Task("mine", kind, kind_settings, (example,), (example,))

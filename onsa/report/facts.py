@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -15,6 +16,7 @@ from onsa.metrics.paired import compare_paired
 from onsa.report.costs import spent, stored_bytes
 from onsa.report.results import average, groups_of, normalised, score_of, scores_of
 from onsa.resources import describe_machine, versions
+from onsa.tasks import VERDICTS
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ def collect(
         **origin(run, title, command),
         "method": run.about_method,
         "adapter": adapter(run),
-        "tasks": [task_facts(task) for task in run.tasks],
+        "tasks": [task_facts(task, run.folder) for task in run.tasks],
         "results": results(run, scores),
         "normalised": normalised(run.tasks, _ends(run, scores)),
         "flips": flips(run, scores),
@@ -145,7 +147,7 @@ def with_addition(
     }
     return {
         **facts,
-        "tasks": facts.get("tasks", []) + [task_facts(task) for task in new],
+        "tasks": facts.get("tasks", []) + [task_facts(task, run.folder) for task in new],
         "additions": [*facts.get("additions", []), entry],
         "curves": facts.get("curves", []) + curves(run),
         "held": facts.get("held", []) + held(run),
@@ -336,13 +338,15 @@ def _model(run: Run) -> dict[str, Any]:
     }
 
 
-def task_facts(task: Task) -> dict[str, Any]:
+def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
+    """What a task is; with a run's folder, also how far to trust its judge, if it has one."""
     sample = task.evaluation[0]
     return {
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
         "how": task.how,
+        "agreement": task.agreement(folder / VERDICTS) if folder else None,
         "higher_is_better": task.higher_is_better,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),

@@ -30,9 +30,15 @@ Replies = Sequence[str]
 Examples = Sequence[Example]
 Mode = Literal["generate", "choose", "loss", "head"]
 
-# Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
-# a file may move.
+VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
+
+# Settings that say where rows come from, or how a judge is reached. The rows themselves are in a
+# task's digest, these are not: a file may move.
 LOADING = {
+    "at_once",
+    "human",
+    "key_variable",
+    "timeout_seconds",
     "train",
     "eval",
     "eval_share",
@@ -55,20 +61,22 @@ LOADING = {
 
 
 class Rows(NamedTuple):
-    """Loaded examples, and what people are told of what was left out and how they were split."""
+    """Loaded examples, and what people are told of what was left out and how they were split;
+    `settings` where looking at the rows settled them (paths, what `auto` means)."""
 
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
     head: Head | None = None  # what the task's head says, where it has one
     split: str = ""  # how the evaluation rows came about, in words
+    settings: BaseModel | None = None
 
     def changed(self, change: Callable[[Example], Example], head: Head | None = None) -> Rows:
         """The rows, each of them changed, for a head."""
         train, evaluation = (
             [change(row) for row in part] for part in (self.train, self.evaluation)
         )
-        return Rows(train, evaluation, self.notes, head, self.split)
+        return self._replace(train=train, evaluation=evaluation, head=head)
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,8 @@ class Kind:
     What more a report can say of all rows together: `measures`, figures that are no mean of the
     scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
     worth a picture; `restated`, the mean score in other units, by monotone functions (perplexity of
-    a loss); `how(settings, examples)`, what else one must know to get the same figures.
+    a loss); `how(settings, examples)`, what else one must know to get the same figures;
+    `agreement(settings, folder)`, how far a judge agrees with people (`n` 0 where none were asked).
     """
 
     name: str
@@ -103,6 +112,7 @@ class Kind:
     classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
     restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     how: Callable[[Any, Examples], str] | None = None
+    agreement: Callable[[Any, Path | None], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -207,6 +217,11 @@ class Task:
         """Training rows that one weighted epoch draws."""
         return rows_of_an_epoch(self.weight, len(self.train))
 
+    def agreement(self, folder: Path | None = None) -> dict[str, Any] | None:
+        """How far the task's judge agrees with people; None where nobody judges."""
+        agreement = find_kind(self.kind).agreement
+        return agreement(self.settings, folder) if agreement else None
+
     @cached_property
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
@@ -264,7 +279,7 @@ def load_task(
         task = Task(
             name,
             kind,
-            values,
+            rows.settings or values,
             tuple(rows.train),
             tuple(rows.evaluation),
             weight,

@@ -68,7 +68,7 @@ def _without_failing(rows: Rows, settings: Code) -> Rows:
     if not failing:
         return rows
     note = f"{len(failing)} rows left out, their reference fails its tests: {named(failing)}"
-    return Rows(rows.train, kept, (*rows.notes, note))
+    return rows._replace(evaluation=kept, notes=(*rows.notes, note))
 
 
 def score(reply: str, example: Example, settings: Code) -> float:
