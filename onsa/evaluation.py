@@ -18,7 +18,7 @@ import torch
 
 from onsa.adapter import Tuned
 from onsa.data.collation import head_batch
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.data.example import Example
 from onsa.heads import LIKED, OTHER, head_logits, head_of, say
 from onsa.losses import row_losses, token_losses
@@ -189,7 +189,7 @@ class Scorer:
             for choice in example.extra["choices"]
         ]
         rendered = [_with_reply(examples[row], choice) for row, choice in candidates]
-        losses = self.losses(rendered)
+        losses = self.losses(rendered, last_reply_only=True)
         best = [(math.inf, "")] * len(examples)
         for (row, choice), loss in zip(candidates, losses, strict=True):
             best[row] = min(best[row], (loss, choice))
@@ -197,9 +197,16 @@ class Scorer:
         return [choice for _, choice in best]
 
     @torch.inference_mode()
-    def losses(self, examples: Sequence[Example], advance: Advance = lambda n: None) -> list[float]:
-        """The mean loss per reply token of each example."""
+    def losses(
+        self,
+        examples: Sequence[Example],
+        advance: Advance = lambda n: None,
+        last_reply_only: bool = False,
+    ) -> list[float]:
+        """The mean loss per reply token of each example; of all its replies, or of the last one."""
         encoded = [self.encoder.encode(example) for example in examples]
+        if last_reply_only:
+            encoded = [_of_the_last_reply(row) for row in encoded]
         losses = [0.0] * len(encoded)
         for batch in self._batches([len(row.ids) for row in encoded]):
             width = max(len(encoded[row].ids) for row in batch)
@@ -253,6 +260,17 @@ def _preferred(example: Example) -> dict[str, str]:
     if "rejected" not in example.extra:
         return {}
     return {LIKED: example.reply, OTHER: example.extra["rejected"]}
+
+
+def _of_the_last_reply(row: Encoded) -> Encoded:
+    """The row with the labels of its last reply alone: those of examples before it are the same
+    for every choice, and would even out what tells the choices apart."""
+    trained = [place for place, label in enumerate(row.labels) if label != UNTRAINED]
+    start = trained[-1]
+    while start > 0 and row.labels[start - 1] != UNTRAINED:
+        start -= 1
+    labels = [UNTRAINED] * start + row.labels[start:]
+    return dataclasses.replace(row, labels=labels)
 
 
 def _with_reply(example: Example, reply: str) -> Example:

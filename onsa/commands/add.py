@@ -45,7 +45,10 @@ from onsa.weights import Weights, require_same_tensors
 
 CORE_SHARE = 0.01  # of a core where the run has none and the recipe says nothing
 # Keys of a recipe that the earlier run has settled, or that have no effect here.
-NOT_HERE = ("method", "baselines", "model", "output", "stage_rows", "untrained_tasks")
+NOT_HERE = (
+    "method", "baselines", "model", "output", "stage_rows", "untrained_tasks", "prompts",
+    "prompt_rows", "probe",
+)  # fmt: skip
 KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
 SaliencyRule = Annotated[str, known_in(saliency.saliency)]
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
+from onsa.commands.asking import ask_better
 from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
@@ -100,6 +101,8 @@ def tokens_to_train(recipe: Recipe, tasks: Sequence[Task], encoder: Encoder) -> 
 
 def _carry_out(run: Run, home: Path, command: str) -> Run:
     recipe = run.recipe
+    if recipe.prompts:
+        ask_better(run)
     run.progress.expect(tokens_to_train(recipe, run.tasks, run.encoder))
     result = run_method(run, recipe.method, recipe.settings)
     cores = run.cores  # a baseline may find others
@@ -170,7 +173,7 @@ def score_untrained(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _score(run: Run, stage: Stage, rows: int | None) -> dict[str, Any]:
-    name = f"score/{stage.path}/{_plain(stage.label)}"
+    name = f"score/{_plain(stage.path)}/{_plain(stage.label)}"
     tasks = stage.tasks or run.tasks
     return run_scoring(run, name, weights=stage.weights, tasks=tasks, rows=rows)
 

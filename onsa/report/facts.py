@@ -303,9 +303,17 @@ def recipe_text(run: Run) -> str:
     flat.update(flat.pop("settings"))
     flat.update(flat.pop("training"))
     for key in ("tasks", "untrained_tasks"):
-        flat[key] = [{**task, **task.pop("options")} for task in flat[key]]
-    flat["baselines"] = [{**b, **b.pop("settings"), **b.pop("training")} for b in flat["baselines"]]
+        flat[key] = [_flat(task, "options") for task in flat[key]]
+    flat["baselines"] = [_flat(each, "settings", "training") for each in flat["baselines"]]
     return yaml.safe_dump(flat, allow_unicode=True, sort_keys=False)
+
+
+def _flat(entry: Mapping[str, Any], *inner: str) -> dict[str, Any]:
+    """The entry with the keys of its inner mappings among its own, as one writes it."""
+    flat = {key: value for key, value in entry.items() if key not in inner}
+    for key in inner:
+        flat |= entry[key]
+    return flat
 
 
 def _model(run: Run) -> dict[str, Any]:
