@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onsa.adapter import Tuned
+from onsa.classifier import Classifier, load_classifier
 from onsa.data.collation import head_batch
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder
 from onsa.data.example import Example
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def score(
     step: Step,
     *,
-    weights: Tuned,
+    weights: Tuned | Classifier,
     tasks: Sequence[Task],
     encoder: Encoder,
     training: Training,
@@ -46,8 +47,12 @@ def score(
     Returns, for each task: `scores` and `replies` by example (tasks that are scored by their loss
     have the loss of each example as score).
     """
-    model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
-    scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
+    dtype = compute_dtype(training.precision)
+    if isinstance(weights, Classifier):
+        model = load_classifier(weights, dtype, encoder.tokenizer.pad_token_id)
+    else:
+        model = load_model(weights, dtype)
+    scorer = Scorer(model.to(device()).eval(), encoder, training.per_device_eval_batch_size)
     total = sum(len(task.evaluation[:rows]) for task in tasks)
     started = time.monotonic()
     with step.progress.track(step.name, total, "examples") as advance:
@@ -80,7 +85,12 @@ def scoring_settings(training: Training) -> Training:
 
 
 def run_scoring(
-    run: Run, name: str, *, weights: Tuned, tasks: Sequence[Task], rows: int | None = None
+    run: Run,
+    name: str,
+    *,
+    weights: Tuned | Classifier,
+    tasks: Sequence[Task],
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """`score` as the step `name` of a run."""
     # Without their training rows, which no score depends on.

@@ -204,13 +204,18 @@ def speaks(tasks: Sequence[Task]) -> bool:
 
 
 def load_encoder(
-    recipe: Recipe, model_folder: Path, base_folder: Path, generative: bool = True
+    recipe: Recipe,
+    model_folder: Path,
+    base_folder: Path,
+    generative: bool = True,
+    tokenizer_folder: Path | None = None,
 ) -> Encoder:
-    """The model's tokenizer with the template that the recipe asks for."""
+    """The model's tokenizer, or that of another folder, with the template the recipe asks for."""
     config = read_config(model_folder, recipe.trust_remote_code)
     template = _template(recipe.chat_template, base_folder)
-    tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code, generative)
-    check_vocabulary(tokenizer, model_folder, config)
+    folder = tokenizer_folder or model_folder
+    tokenizer = load_tokenizer(folder, template, recipe.trust_remote_code, generative)
+    check_vocabulary(tokenizer, folder, config)
     return Encoder(tokenizer, recipe.training.max_length)
 
 

@@ -32,7 +32,8 @@ from onsa.models import copy_companions, load_model, read_config
 from onsa.prepare import Ways, open_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, build_recipe, read_raw
-from onsa.report.facts import collect
+from onsa.report.facts import collect, ends
+from onsa.report.rows import write_rows
 from onsa.report.write import write_report
 from onsa.run import Run, Stage
 from onsa.state import State, save_state
@@ -117,7 +118,13 @@ def _carry_out(run: Run, home: Path, command: str) -> Run:
         tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
         start = run.starts.get(run.path, run.base)
         save_state(run, State([(home, recipe)], run.companions, start, result, tasks, cores))
-    write_report(run.folder, collect(run, scores, score_untrained(run), command))
+    untrained = score_untrained(run)
+    found = {
+        label: {recipe.seed: {**by_task, **untrained.get(label, {})}}
+        for label, by_task in ends(run, scores).items()
+    }
+    write_rows(run.folder, [*run.tasks, *run.untrained_tasks], found)
+    write_report(run.folder, collect(run, scores, untrained, command))
     return run
 
 
