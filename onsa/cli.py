@@ -223,6 +223,52 @@ def compare(
     _tell_ranking(folder, as_json)
 
 
+@app.command(name="eval")
+def evaluate(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            help="Models (folder, adapter, run or hub name), a recipe, key=value pairs.",
+            metavar="MODEL… RECIPE [KEY=VALUE]…",
+        ),
+    ],
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Evaluation rows of each task; else all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; else the recipe's own with -eval behind.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score models as they are on a recipe's tasks; several are compared on the same rows.
+
+    Example: `onsa eval ./smollm2 runs/first recipe.yaml --rows 100`
+    """
+    from onsa.commands.eval import evaluate as evaluate_models
+    from onsa.commands.eval import split_words
+    from onsa.files import read_json
+    from onsa.progress import Progress
+    from onsa.report.evaluation_page import evaluation_lines
+
+    models, recipe, overrides = split_words(words)
+    folder = evaluate_models(
+        models,
+        recipe,
+        overrides,
+        rows=rows,
+        output=output,
+        progress=Progress(quiet),
+        command=_command(),
+    )
+    facts = read_json(folder / "eval.json")
+    if as_json:
+        _print_json(facts)
+        return
+    print("\n".join(evaluation_lines(facts)))
+    print(f"\nreport  {folder / 'eval.html'}")
+
+
 @app.command()
 def add(
     run: RunFolder,

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onsa.adapter import Tuned
+from onsa.classifier import Classifier, load_classifier
 from onsa.data.collation import head_batch
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder, encode_together
 from onsa.data.example import Example
@@ -41,7 +42,7 @@ DRAWN_WITH = 0  # the seed of drawn replies
 def score(
     step: Step,
     *,
-    weights: Tuned,
+    weights: Tuned | Classifier,
     tasks: Sequence[Task],
     encoder: Encoder,
     training: Training,
@@ -52,8 +53,12 @@ def score(
     Returns, for each task: `scores` and `replies` by example (tasks that are scored by their loss
     have the loss of each example as score).
     """
-    model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
-    scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
+    dtype = compute_dtype(training.precision)
+    if isinstance(weights, Classifier):
+        model = load_classifier(weights, dtype, encoder.tokenizer.pad_token_id)
+    else:
+        model = load_model(weights, dtype)
+    scorer = Scorer(model.to(device()).eval(), encoder, training.per_device_eval_batch_size)
     total = sum(task.samples * len(task.evaluation[:rows]) for task in tasks)
     folder = step.run.folder / VERDICTS
     started = time.monotonic()
@@ -91,7 +96,12 @@ def scoring_settings(training: Training) -> Training:
 
 
 def run_scoring(
-    run: Run, name: str, *, weights: Tuned, tasks: Sequence[Task], rows: int | None = None
+    run: Run,
+    name: str,
+    *,
+    weights: Tuned | Classifier,
+    tasks: Sequence[Task],
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """`score` as the step `name` of a run."""
     # Without their training rows, which no score depends on.
@@ -297,5 +307,6 @@ def _preferred(example: Example) -> dict[str, str]:
 
 def _with_reply(example: Example, reply: str) -> Example:
     message = {**example.messages[-1], "content": reply}
-    messages = (*example.prompt, message)
-    return dataclasses.replace(example, messages=messages)
+    # Replies of examples before it are the same for every choice, and would even out what tells the
+    # choices apart.
+    return dataclasses.replace(example, messages=(*example.prompt, message), only_last=True)

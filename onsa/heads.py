@@ -195,6 +195,8 @@ def read_heads(folder: Path) -> dict[str, Head]:
 def head_logits(model: Any, task: str, inputs: Mapping[str, Tensor]) -> Tensor:
     """What the head of `task` says of a batch, (rows, outputs), float32."""
     carrier = _carrier(model)
+    if not hasattr(carrier, "heads"):  # transformers' own class, which has one
+        return model(**inputs).logits.float()
     single = carrier.heads[_key(task)]
     with _on_backbone(single, carrier):
         logits: Tensor = single(**inputs, use_cache=False).logits

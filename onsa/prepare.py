@@ -52,6 +52,25 @@ Ways = Mapping[str, BaseModel]
 """The settings of a recipe's method and of its baselines, by their labels."""
 
 
+PROBE_FOLDER = Path(__file__).parent / "data" / "probe"
+
+
+def _probe(name: str, kind: str, **options: Any) -> TaskRecipe:
+    rows = f"{name}.jsonl"
+    return TaskRecipe(
+        name=f"probe.{name}", kind=kind, options={"train": rows, "eval": rows, **options}
+    )
+
+
+PROBE = (
+    _probe("knowledge", "choose"),
+    _probe("knowledge_ja", "choose"),
+    _probe("sums", "number", max_new_tokens=16),
+    _probe("text", "loss"),
+    _probe("text_ja", "loss"),
+)
+
+
 class Ready(NamedTuple):
     """What a recipe names, found, loaded and checked; nothing is written for it."""
 
@@ -75,6 +94,8 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         dataclasses.replace(task, train=())
         for task in load_tasks(recipe.untrained_tasks, base_folder, recipe.seed)
     ]
+    if recipe.probe:
+        untrained += probe_tasks([*tasks, *untrained])
     model_folder = find_model(recipe.model, base_folder)
     _require_text(base_folder / recipe.output, model_folder)
     both = [*tasks, *untrained]
@@ -169,6 +190,24 @@ def mixed(tasks: list[Task], how: TaskBalance) -> list[Task]:
     return [dataclasses.replace(task, weight=weights[task.name]) for task in tasks]
 
 
+def probe_tasks(others: Sequence[Task]) -> list[Task]:
+    """What a language model can do in general: general knowledge, sums, and plain text.
+
+    Raises:
+        InputError: no language model is trained, or a task has the name of one of these.
+    """
+    if all(task.head is not None for task in others):
+        raise InputError(
+            "probe asks a language model, and all tasks have heads of their own",
+            where="probe",
+            way_out="take it out, or write 'by: likelihood' in the tasks",
+        )
+    names = {task.name.casefold() for task in others}
+    if taken := next((each.name for each in PROBE if each.name in names), None):
+        raise InputError("is a name of the probe's", where=f"task {taken}", way_out="rename it")
+    return [dataclasses.replace(task, train=()) for task in load_tasks(PROBE, PROBE_FOLDER, seed=0)]
+
+
 def heads_for(tasks: Sequence[Task], untrained: Sequence[Task]) -> tuple[dict[str, Head], bool]:
     """The heads that the tasks need, and whether there are replies to say as well.
 
@@ -208,13 +247,18 @@ def speaks(tasks: Sequence[Task]) -> bool:
 
 
 def load_encoder(
-    recipe: Recipe, model_folder: Path, base_folder: Path, generative: bool = True
+    recipe: Recipe,
+    model_folder: Path,
+    base_folder: Path,
+    generative: bool = True,
+    tokenizer_folder: Path | None = None,
 ) -> Encoder:
-    """The model's tokenizer with the template that the recipe asks for."""
+    """The model's tokenizer, or that of another folder, with the template the recipe asks for."""
     config = read_config(model_folder, recipe.trust_remote_code)
     template = _template(recipe.chat_template, base_folder)
-    tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code, generative)
-    check_vocabulary(tokenizer, model_folder, config)
+    folder = tokenizer_folder or model_folder
+    tokenizer = load_tokenizer(folder, template, recipe.trust_remote_code, generative)
+    check_vocabulary(tokenizer, folder, config)
     encoder = Encoder(tokenizer, recipe.training.max_length, recipe.training.truncation)
     encoder.cache = token_cache(encoder)
     return encoder

@@ -21,6 +21,8 @@ from onsa.settings import Settings, validated
 MAX_RECIPE_BYTES = 1_000_000
 NAME = re.compile(r"\w[\w.-]{0,59}")
 
+Pick = Literal["random", "balanced", "nearest"]
+
 
 class TaskRecipe(Settings):
     """One task: its name, the kind that scores it, its weight, and the keys of that kind."""
@@ -41,6 +43,41 @@ class TaskRecipe(Settings):
         if not NAME.fullmatch(name):
             raise ValueError("must be letters, digits, '-', '_' or '.' (at most 60, no '/')")
         return name
+
+
+class Prompt(Settings):
+    """A way of asking: what stands before a question, and before that."""
+
+    system: str = Field("", description="a role, said before the rows' own system messages")
+    instruction: str = Field("", description="what to do, said before each question")
+    shots: int = Field(0, ge=0, le=100, description="examples from the training rows")
+    pick: Pick = Field("random", description="the examples: random, balanced by reply, or nearest")
+
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> Prompt:
+        if self.differs("pick") and not self.shots:
+            raise InputError("pick has no effect without shots", way_out="write 'shots: 4'")
+        return self
+
+    @property
+    def told(self) -> str:
+        """What it is, in a few words."""
+        examples = f"{self.shots} {self.pick} example{'s' if self.shots > 1 else ''}"
+        parts = [
+            f"role «{self.system}»" if self.system else "",
+            f"instruction «{self.instruction}»" if self.instruction else "",
+            examples if self.shots else "",
+        ]
+        return ", ".join(filter(None, parts)) or "plain"
+
+
+# What is tried where the recipe says no more than that prompts shall be.
+USUAL_PROMPTS = (
+    Prompt(),
+    Prompt(instruction="Give only the answer, without any explanation."),
+    Prompt(shots=4, pick="balanced"),
+    Prompt(shots=4, pick="nearest"),
+)
 
 
 class Training(Settings):
@@ -190,6 +227,15 @@ class Recipe(Settings):
     untrained_tasks: tuple[TaskRecipe, ...] = Field(
         (), description="scored, never trained: what the model could do before, and may forget"
     )
+    prompts: bool | tuple[Prompt, ...] = Field(
+        False, description="ways of asking the base; the best one on training rows is scored too"
+    )
+    prompt_rows: int = Field(
+        32, ge=1, le=10_000, description="training rows of each task that the prompt is chosen on"
+    )
+    probe: bool = Field(
+        False, description="score what a language model can do in general before and after"
+    )
     seed: int = Field(0, ge=0, lt=2**32)
     stage_rows: int = Field(
         32, ge=1, description="evaluation rows scored after each stage; the ends get all rows"
@@ -255,6 +301,21 @@ class Recipe(Settings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _prompts_have_rows(self) -> Recipe:
+        if self.differs("prompt_rows") and not self.prompts:
+            raise InputError(
+                "prompt_rows has no effect without prompts", way_out="write 'prompts: true'"
+            )
+        return self
+
+    @property
+    def prompts_to_try(self) -> tuple[Prompt, ...]:
+        """The ways of asking that are tried; as it is asked is always one of them."""
+        if isinstance(self.prompts, bool):
+            return USUAL_PROMPTS if self.prompts else ()
+        return tuple(dict.fromkeys((Prompt(), *self.prompts))) if self.prompts else ()
+
     @field_validator("untrained_tasks")
     @classmethod
     def _no_weight(cls, tasks: tuple[TaskRecipe, ...]) -> tuple[TaskRecipe, ...]:
@@ -304,6 +365,10 @@ def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") ->
     fields["tasks"] = _task_list(fields.get("tasks"), f"{where}: tasks")
     if untrained := fields.get("untrained_tasks"):
         fields["untrained_tasks"] = _task_list(untrained, f"{where}: untrained_tasks")
+    if isinstance(prompts := fields.get("prompts"), (list, tuple)):
+        fields["prompts"] = [
+            _prompt(each, f"{where}: prompts[{n}]") for n, each in enumerate(prompts, start=1)
+        ]
     fields["baselines"] = fields.get("baselines", [])
     tasks = [task["name"] for task in fields["tasks"]]
     fields["baselines"] = _baseline_list(fields["baselines"], methods, f"{where}: baselines", tasks)
@@ -448,6 +513,15 @@ def _require_useful(
                 way_out="move it to the top of the recipe: it holds for the whole run",
             )
         raise InputError(f"unknown key {key!r}", where=where, way_out=did_you_mean(key, useful))
+
+
+def _prompt(raw: Any, where: str) -> Prompt:
+    """A way of asking; a text alone is an instruction."""
+    if isinstance(raw, Prompt):
+        return raw
+    return validated(
+        Prompt, {"instruction": raw} if isinstance(raw, str) else _mapping(raw, where), where
+    )
 
 
 def _task_list(raw: Any, where: str) -> list[dict[str, Any]]:

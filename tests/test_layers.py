@@ -22,6 +22,7 @@ LAYERS = [
         "cores",
         "losses",
         "base_model",
+        "classifier",
         "models",
         "peft_bottleneck",
         "quantization",

@@ -48,6 +48,7 @@ CORE_SHARE = 0.01  # of a core where the run has none and the recipe says nothin
 # Keys of a recipe that the earlier run has settled, or that have no effect here.
 NOT_HERE = (
     "method", "baselines", "model", "output", "stage_rows", "task_balance", "untrained_tasks",
+    "prompts", "prompt_rows", "probe",
 )  # fmt: skip
 KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
 SaliencyRule = Annotated[str, known_in(saliency.saliency)]

@@ -42,7 +42,7 @@ def collect(
         "adapter": adapter(run),
         "tasks": [task_facts(task, run.folder) for task in run.tasks],
         "results": results(run, scores),
-        "normalised": normalised(run.tasks, _ends(run, scores)),
+        "normalised": normalised(run.tasks, ends(run, scores)),
         "flips": flips(run, scores),
         "paths": paths(run, scores),
         "retention": retention(run, scores),
@@ -91,7 +91,7 @@ def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
     roles = {"base": "base", run.recipe.method: "result"}
     return [
         _result(run, label, roles.get(label, "baseline"), found)
-        for label, found in _ends(run, scores).items()
+        for label, found in ends(run, scores).items()
     ]
 
 
@@ -110,7 +110,7 @@ def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str,
             for label in labels
         ],
         "flips": [
-            _flip(task, label, end, scores[label][task.name], scores[end][task.name])
+            flip(task, label, end, scores[label][task.name], scores[end][task.name])
             for label in labels
             if label != end and end in scores
             for task in run.untrained_tasks
@@ -139,7 +139,7 @@ def with_addition(
             for label, found in scores.items()
         ],
         "flips": [
-            _flip(task, label, "held", found[task.name], scores["held"][task.name])
+            flip(task, label, "held", found[task.name], scores["held"][task.name])
             for label, found in scores.items()
             if label != "held"
             for task in run.tasks
@@ -225,15 +225,16 @@ def flips(run: Run, scores: Scores) -> list[dict[str, Any]]:
     pairs = [("base", scores["base", "base"])]
     pairs += [(p, _end(run, scores, p)) for p in _paths(run) if p != run.recipe.method]
     return [
-        _flip(task, label, run.recipe.method, before[task.name], after[task.name])
+        flip(task, label, run.recipe.method, before[task.name], after[task.name])
         for label, before in pairs
         for task in run.tasks
     ]
 
 
-def _flip(
+def flip(
     task: Task, before_label: str, after_label: str, before: Any, after: Any
 ) -> dict[str, Any]:
+    """The same rows before and after: what was gained and lost, by chance or not, and examples."""
     # A loss is better when lower; compared as its negative, "gained" means better everywhere.
     sign = 1.0 if task.higher_is_better else -1.0
     old, new = ([sign * value for value in found["scores"]] for found in (before, after))
@@ -323,9 +324,17 @@ def recipe_text(run: Run) -> str:
     flat.update(flat.pop("settings"))
     flat.update(flat.pop("training"))
     for key in ("tasks", "untrained_tasks"):
-        flat[key] = [{**task, **task.pop("options")} for task in flat[key]]
-    flat["baselines"] = [{**b, **b.pop("settings"), **b.pop("training")} for b in flat["baselines"]]
+        flat[key] = [_flat(task, "options") for task in flat[key]]
+    flat["baselines"] = [_flat(each, "settings", "training") for each in flat["baselines"]]
     return yaml.safe_dump(flat, allow_unicode=True, sort_keys=False)
+
+
+def _flat(entry: Mapping[str, Any], *inner: str) -> dict[str, Any]:
+    """The entry with the keys of its inner mappings among its own, as one writes it."""
+    flat = {key: value for key, value in entry.items() if key not in inner}
+    for key in inner:
+        flat |= entry[key]
+    return flat
 
 
 def _model(run: Run) -> dict[str, Any]:
@@ -366,7 +375,7 @@ def _paths(run: Run) -> list[str]:
     return [path for path in seen if path != run.recipe.method] + [run.recipe.method]
 
 
-def _ends(run: Run, scores: Scores) -> dict[str, dict[str, Any]]:
+def ends(run: Run, scores: Scores) -> dict[str, dict[str, Any]]:
     """The scores of the base and of the end of each way, by label."""
     return {"base": scores["base", "base"]} | {p: _end(run, scores, p) for p in _paths(run)}
 
