@@ -55,7 +55,7 @@ def example_keys(example: Example) -> tuple[Key, Key]:
 
 
 def _key(messages: Iterable[dict[str, str]]) -> Key:
-    return tuple(normalised(text) for turn in messages for text in (turn["role"], turn["content"]))
+    return tuple(text for turn in messages for text in (turn["role"], normalised(turn["content"])))
 
 
 def find_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> Overlap:
