@@ -8,7 +8,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable
 
-from onsa.data.example import Example
 from onsa.data.overlap import example_keys, normalised, prompt_key
 from onsa.inspection.records import Record
 
