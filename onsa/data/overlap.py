@@ -55,7 +55,7 @@ def example_keys(example: Example) -> tuple[Key, Key]:
 
 
 def _key(messages: Iterable[Message]) -> Key:
-    return tuple(normalised(text) for turn in messages for text in (turn["role"], _said(turn)))
+    return tuple(text for turn in messages for text in (turn["role"], normalised(_said(turn))))
 
 
 def _said(turn: Message) -> str:

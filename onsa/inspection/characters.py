@@ -90,8 +90,8 @@ class Characters:
         self.cases = Cases()
 
     def look(self, record: Record) -> None:
-        for text in record.texts:
-            for kind, span in first_of_each(text).items():
+        for text, spans in ((text, unwanted_characters(text)) for text in record.texts):
+            for kind, span in first_of_each(spans).items() if spans else ():
                 what = ascii(text[span.start : span.end])[1:-1]
                 self.cases.add(record.source, excerpt(text, span.start, span.end), kind, what=what)
 
@@ -99,9 +99,9 @@ class Characters:
         return self.cases.facts()
 
 
-def first_of_each(text: str) -> dict[str, Span]:
-    """The first of each kind in a text."""
+def first_of_each(spans: list[Span]) -> dict[str, Span]:
+    """The first span of each kind."""
     found: dict[str, Span] = {}
-    for span in unwanted_characters(text):
+    for span in spans:
         found.setdefault(span.kind, span)
     return found

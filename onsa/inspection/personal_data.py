@@ -11,7 +11,7 @@ from typing import Any
 
 from onsa.inspection.addresses import find_addresses
 from onsa.inspection.cases import Cases, excerpt
-from onsa.inspection.characters import Span
+from onsa.inspection.characters import Span, first_of_each
 from onsa.inspection.check_digits import is_card, is_my_number
 from onsa.inspection.phones import HYPHEN, MANY_DIGITS, digits_of, find_phones
 from onsa.inspection.records import Record
@@ -109,8 +109,8 @@ class PersonalData:
         self.cases = Cases()
 
     def look(self, record: Record) -> None:
-        for text in record.texts:
-            for kind, span in {span.kind: span for span in reversed(self.find(text))}.items():
+        for text, spans in ((text, self.find(text)) for text in record.texts):
+            for kind, span in first_of_each(spans).items() if spans else ():
                 what = text[span.start : span.end]
                 self.cases.add(record.source, excerpt(text, span.start, span.end), kind, what=what)
 
