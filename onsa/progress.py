@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from onsa.language import tell
+
 Advance = Callable[[int], None]
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -40,7 +42,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            print(f"{clock(time.monotonic() - self.started)}  {text}", file=sys.stderr, flush=True)
+            time_passed = clock(time.monotonic() - self.started)
+            print(f"{time_passed}  {tell(text)}", file=sys.stderr, flush=True)
 
     def expect(self, tokens: int | None) -> None:
         """So many tokens will be trained in all; None where that is not known."""
@@ -136,9 +139,9 @@ def _bar(what: str, unit: str, watch: Watch) -> Iterator[Advance]:
         TextColumn("       {task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn(tell(unit)),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn(tell("left")),
         TimeRemainingColumn(),
         TextColumn("{task.fields[in_all]}"),
     )
@@ -147,7 +150,7 @@ def _bar(what: str, unit: str, watch: Watch) -> Iterator[Advance]:
 
         def advance(n: int) -> None:
             watch.advance(n)
-            bars.update(bar, advance=n, in_all=watch.in_all)
+            bars.update(bar, advance=n, in_all=tell(watch.in_all))
 
         yield advance
 

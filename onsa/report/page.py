@@ -16,6 +16,8 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
+from onsa.language import chosen, tell
+from onsa.language.page import tell_page
 from onsa.report import charts, words
 from onsa.report.scores import Facts
 from onsa.report.sections import cores, flips, measures, provenance, results, stages, training
@@ -59,11 +61,11 @@ def render_page(facts: Facts, sections: Sections, said: Any, card: Any = None) -
     """A page of the figures: what is `said` first, then the sections that have a view."""
     views = [(name, title, view(facts)) for name, title, view in sections]
     style, script = (read(name) for name in ("style.css", "page.js"))
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
+    page = environment().get_template("page.html")
+    return tell_page(
+        page.render(
             facts=facts,
+            language=chosen(),
             verdict=said,
             card=card,
             sections=[(name, title, view) for name, title, view in views if view is not None],
@@ -88,6 +90,15 @@ def policy(style: str, script: str) -> str:
     return "; ".join(rules)
 
 
+def name_of(label: object) -> str:
+    """A label in the reader's language: ours are told, any other stays as it is."""
+    return tell(words.name_of(label)) if label in words.NAMES else str(label)
+
+
+def short_name_of(label: object) -> str:
+    return tell(words.short_name_of(label)) if label in words.NAMES else words.short_name_of(label)
+
+
 @cache
 def environment() -> Environment:
     """Jinja with escaping always on; a fact that is missing prints as nothing."""
@@ -108,12 +119,13 @@ def environment() -> Environment:
         words.listed,
         words.memory,
         words.moment,
-        words.name_of,
         words.percent,
         words.points,
         words.probability,
         words.scaled,
-        words.short_name_of,
+        name_of,
+        short_name_of,
+        tell,
     ):
         made.filters[function.__name__] = function
     made.globals["key"] = charts.key
