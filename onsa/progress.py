@@ -86,8 +86,10 @@ class Progress:
             now = time.monotonic()
             if now - said >= SECONDS_BETWEEN_LINES:
                 said = now
-                left = f"{clock(watch.seconds_left)} left{watch.in_all}"
-                self.say(f"  {what}: {watch.done} of {watch.total} {unit}, {left}")
+                left, in_all = clock(watch.seconds_left), watch.in_all
+                more = f"; all trainings: {in_all}" if in_all else ""
+                done = f"{watch.done} of {watch.total}"
+                self.say(f"  {what}: {done} {tell(unit)}, {left} left{more}")
 
         return advance
 
@@ -115,12 +117,12 @@ class Watch:
 
     @property
     def in_all(self) -> str:
-        """The time left of all trainings, where this is one of several."""
+        """The time left of all trainings, where this is one of several, else nothing."""
         if not self.tokens or self.all_tokens is None or self.done == self.before:
             return ""
         done = self.tokens * (self.done - self.before) / (self.total - self.before)
         left = self.all_tokens.seconds_left(done, self.seconds)
-        return f"; all trainings: {clock(left)}"
+        return clock(left)
 
 
 @contextmanager
@@ -150,7 +152,9 @@ def _bar(what: str, unit: str, watch: Watch) -> Iterator[Advance]:
 
         def advance(n: int) -> None:
             watch.advance(n)
-            bars.update(bar, advance=n, in_all=tell(watch.in_all))
+            in_all = watch.in_all
+            more = tell(f"; all trainings: {in_all}") if in_all else ""
+            bars.update(bar, advance=n, in_all=more)
 
         yield advance
 

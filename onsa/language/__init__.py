@@ -57,7 +57,7 @@ def tell_fault(where: str, what: str, way_out: str) -> str:
     return _catalogue.fault(where, what, way_out)
 
 
-def width(text: str) -> int:
+def columns(text: str) -> int:
     """Columns on a terminal: a wide letter takes two, a combining mark none."""
     return sum(
         2 if unicodedata.east_asian_width(letter) in "WF" else not unicodedata.combining(letter)

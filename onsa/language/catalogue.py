@@ -6,6 +6,7 @@ Its translation places them by number, in any order, and says what they are:
     {0}        a name or number, as it is
     {0:tell}   a text with an entry of its own
     {0:list}   names: `a, b and c`             {0:texts}  a list of texts, each told
+    {0:choice} names: `a or b`
     {0:parts}  texts parted by semicolons      {0:fault}  a whole mistake: `where: what; way out`
 """
 
@@ -22,6 +23,7 @@ PLACE = re.compile(r"\{(#?)\}")
 BRACES = re.compile(r"\{\{|\}\}")
 TARGET = re.compile(r"\{(\d+)(?::(\w+))?\}")
 NUMBER = r"[-−+±×~≈]?\s?[\d.,]+(?:e[-+]?\d+)?(?:\s?(?:%|[kMGTP]|[KMG]?i?B|h|min|s|Wh))*|–"
+SPACES = {ord(space): " " for space in "\u00a0\u202f"}
 HIDDEN = {"{{": "\ue000", "}}": "\ue001"}  # braces that are meant, while the places are found
 
 
@@ -48,13 +50,12 @@ class Entry:
         literals = [re.escape(piece) for piece in self.pieces[::2]]
         return re.compile(literals[0] + "".join(map("".join, zip(groups, literals[1:], strict=True))))
 
-    def match(self, text: str) -> tuple[str, ...] | None:
+    def match(self, text: str) -> re.Match[str] | None:
         """What stands at the places, if the text is of this form."""
         first, last = self.pieces[0], self.pieces[-1]
         if not text.startswith(first) or not text.endswith(last):
             return None
-        found = self.pattern.fullmatch(text)
-        return found.groups() if found else None
+        return self.pattern.fullmatch(text)
 
 
 def shown(piece: str) -> str:
@@ -79,18 +80,24 @@ class Catalogue:
         return sorted(found, key=lambda entry: -entry.literal)
 
     def find(self, text: str) -> tuple[Entry, tuple[str, ...]] | None:
-        """The entry that says most of the text, and what stands at its places."""
-        if text in self.exact:
-            return self.exact[text], ()
-        for entry in self.templates:
-            if (found := entry.match(text)) is not None:
-                return entry, found
+        """The entry that says most of the text, and what stands at its places.
+
+        A sentence may begin with a capital where its entry has none; any space is like any other.
+        """
+        plain = text.translate(SPACES)
+        for form in dict.fromkeys((plain, plain[:1].lower() + plain[1:])):
+            if form in self.exact:
+                return self.exact[form], ()
+            for entry in self.templates:
+                if (found := entry.match(form)) is not None:
+                    places = range(1, len(found.groups()) + 1)
+                    return entry, tuple(text[slice(*found.span(place))] for place in places)
         return None
 
     def tell(self, text: str) -> str:
         found = self.find(text)
         if found is None:
-            return text
+            return self._by_parts(text)
         entry, given = found
 
         def put(place: re.Match[str]) -> str:
@@ -98,6 +105,14 @@ class Catalogue:
 
         hidden = BRACES.sub(lambda brace: HIDDEN[brace.group()], entry.translation)
         return shown(TARGET.sub(put, hidden))
+
+    def _by_parts(self, text: str) -> str:
+        """A sentence whose parts, between semicolons, are all known; else the text as it is."""
+        parts = text.removesuffix(".").split("; ")
+        if any(part == text or self.find(part) is None for part in parts):
+            return text
+        end = "。" if text.endswith(".") else ""
+        return "；".join(map(self.tell, parts)) + end
 
     def fault(self, where: str, what: str, way_out: str) -> str:
         line = self.tell(what)
@@ -110,6 +125,8 @@ class Catalogue:
             return self.tell(text)
         if kind == "list":
             return "、".join(listed(text))
+        if kind == "choice":
+            return "、".join(text.split(" or "))
         if kind == "texts":
             return "、".join(self.tell(each) for each in listed(text))
         if kind == "parts":

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
-from onsa.language import chosen, tell
+from onsa.language import chosen
 from onsa.language.page import tell_page
 from onsa.report import charts, words
 from onsa.report.scores import Facts
@@ -90,15 +90,6 @@ def policy(style: str, script: str) -> str:
     return "; ".join(rules)
 
 
-def name_of(label: object) -> str:
-    """A label in the reader's language: ours are told, any other stays as it is."""
-    return tell(words.name_of(label)) if label in words.NAMES else str(label)
-
-
-def short_name_of(label: object) -> str:
-    return tell(words.short_name_of(label)) if label in words.NAMES else words.short_name_of(label)
-
-
 @cache
 def environment() -> Environment:
     """Jinja with escaping always on; a fact that is missing prints as nothing."""
@@ -123,9 +114,8 @@ def environment() -> Environment:
         words.points,
         words.probability,
         words.scaled,
-        name_of,
-        short_name_of,
-        tell,
+        words.told_name,
+        words.short_told_name,
     ):
         made.filters[function.__name__] = function
     made.globals["key"] = charts.key
