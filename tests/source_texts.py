@@ -203,9 +203,9 @@ class Reader:
 
 
 def is_described(function: ast.FunctionDef) -> bool:
-    """Whether its docstring is read by users: of a command, or of a method."""
-    calls = [each for each in function.decorator_list if isinstance(each, ast.Call)]
-    return any(name_of(call.func) in ("command", "method") for call in calls)
+    """Whether its docstring is read by users: of a command, a method, a rule of order."""
+    marks = [each.func if isinstance(each, ast.Call) else each for each in function.decorator_list]
+    return any(name_of(mark) in ("command", "method", "order") for mark in marks)
 
 
 def first_paragraphs(docstring: str) -> list[str]:

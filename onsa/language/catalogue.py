@@ -24,6 +24,9 @@ BRACES = re.compile(r"\{\{|\}\}")
 TARGET = re.compile(r"\{(\d+)(?::(\w+))?\}")
 NUMBER = r"[-−+±×~≈]?\s?[\d.,]+(?:e[-+]?\d+)?(?:\s?(?:%|[kMGTP]|[KMG]?i?B|h|min|s|Wh))*|–"
 SPACES = {ord(space): " " for space in "\u00a0\u202f"}
+JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff々〆〇]")  # letters, without punctuation
+LOOSE = 24  # letters of a template, below which it might fit another sentence by chance
+SENTENCE = re.compile(r"[a-z]+(?: [a-z]+){3}")
 HIDDEN = {"{{": "\ue000", "}}": "\ue001"}  # braces that are meant, while the places are found
 
 
@@ -50,12 +53,29 @@ class Entry:
         literals = [re.escape(piece) for piece in self.pieces[::2]]
         return re.compile(literals[0] + "".join(map("".join, zip(groups, literals[1:], strict=True))))
 
+    @cached_property
+    def kinds(self) -> Mapping[int, str]:
+        """What the places hold, by their number; those that are as they are, are not in it."""
+        found = (TARGET.finditer(BRACES.sub("", self.translation)))
+        return {int(place.group(1)): place.group(2) for place in found if place.group(2)}
+
     def match(self, text: str) -> re.Match[str] | None:
         """What stands at the places, if the text is of this form."""
         first, last = self.pieces[0], self.pieces[-1]
         if not text.startswith(first) or not text.endswith(last):
             return None
-        return self.pattern.fullmatch(text)
+        found = self.pattern.fullmatch(text)
+        return found if found and self._is_likely(found) else None
+
+    def _is_likely(self, found: re.Match[str]) -> bool:
+        """Names and numbers are short: half a sentence in their place is another sentence."""
+        for place, given in enumerate(found.groups()):
+            kind = self.kinds.get(place)
+            if kind in (None, "tell") and "; " in given:
+                return False
+            if kind is None and self.literal < LOOSE and SENTENCE.search(given):
+                return False
+        return True
 
 
 def shown(piece: str) -> str:
@@ -95,24 +115,22 @@ class Catalogue:
         return None
 
     def tell(self, text: str) -> str:
+        """The text in the language; as it is where there is no entry for it."""
         found = self.find(text)
         if found is None:
-            return self._by_parts(text)
+            end = "。" if text.endswith(".") else ""
+            return "；".join(map(self.tell, self.parts(text))) + end if self.parts(text) else text
         entry, given = found
-
-        def put(place: re.Match[str]) -> str:
-            return self._as(place.group(2), given[int(place.group(1))])
-
         hidden = BRACES.sub(lambda brace: HIDDEN[brace.group()], entry.translation)
-        return shown(TARGET.sub(put, hidden))
+        said = ""
+        for piece, number, kind in pieces_of(hidden):
+            said = spaced(said, shown(piece) if number is None else self._as(kind, given[number]))
+        return said
 
-    def _by_parts(self, text: str) -> str:
-        """A sentence whose parts, between semicolons, are all known; else the text as it is."""
+    def parts(self, text: str) -> list[str]:
+        """What stands between semicolons and before the full stop, where each has an entry."""
         parts = text.removesuffix(".").split("; ")
-        if any(part == text or self.find(part) is None for part in parts):
-            return text
-        end = "。" if text.endswith(".") else ""
-        return "；".join(map(self.tell, parts)) + end
+        return [] if any(self.find(part) is None for part in parts) else parts
 
     def fault(self, where: str, what: str, way_out: str) -> str:
         line = self.tell(what)
@@ -141,6 +159,29 @@ class Catalogue:
             if self.find(what) is not None:
                 return self.fault(where, what, way_out)
         return text
+
+
+def pieces_of(translation: str) -> Iterator[tuple[str, int | None, str | None]]:
+    """Literal texts, and places by their number and kind, in turn."""
+    end = 0
+    for place in TARGET.finditer(translation):
+        yield translation[end : place.start()], None, None
+        yield "", int(place.group(1)), place.group(2)
+        end = place.end()
+    yield translation[end:], None, None
+
+
+def spaced(before: str, after: str) -> str:
+    """Both in a row, with a space between Japanese and Latin, and none within Japanese."""
+    left, right = before.rstrip(" "), after.lstrip(" ")
+    if not left or not right:
+        return before + after
+    meeting = (bool(JAPANESE.match(left[-1])), bool(JAPANESE.match(right[0])))
+    if meeting == (True, True):
+        return left + right
+    if True in meeting and (left[-1] if meeting[1] else right[0]).isalnum():
+        return f"{left} {right}"
+    return before + after
 
 
 def listed(text: str) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from onsa.language import tell
 from onsa.report.scores import Metric, Score
 from onsa.report.svg import Axis, coordinate, element, picture, share, tick_text
 from onsa.report.words import scaled, short_told_name, thinned
@@ -163,7 +164,7 @@ def stage_panel(
     y_texts = {tick: tick_text(metric, tick, axis) for tick in axis.ticks}
     stride = 1 if len(places) <= 10 else 2
     parts = [plane.frame({float(place): str(place) for place in places[::stride]}, y_texts)]
-    said = [f"{stop.place} {stop.label} {metric.full_text(stop.score)}" for stop in stops]
+    said = [f"{stop.place} {tell(stop.label)} {metric.full_text(stop.score)}" for stop in stops]
     if level is not None:
         text = f"{short_told_name(level.label)} at its end {metric.text(level.score.mean)}"
         parts.append(element("g", element("title", text), plane.rule(level.score.mean, "level")))

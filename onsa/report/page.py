@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
-from onsa.language import chosen
+from onsa.language import chosen, tell
 from onsa.language.page import tell_page
 from onsa.report import charts, words
 from onsa.report.scores import Facts
@@ -116,6 +116,7 @@ def environment() -> Environment:
         words.scaled,
         words.told_name,
         words.short_told_name,
+        tell,
     ):
         made.filters[function.__name__] = function
     made.globals["key"] = charts.key
