@@ -35,7 +35,7 @@ LAYERS = [
         "virtual_tokens",
     },
     {"recipe", "settings", "weights", "adapter", "masks", "weight_ops", "resources", "progress"},
-    {"errors", "files", "plain_yaml", "tensor_file"},
+    {"errors", "files", "language", "plain_yaml", "tensor_file"},
 ]
 LOWEST_MAY_NEED = {"torch", "safetensors", "numpy", "pydantic", "yaml", "rich"}
 

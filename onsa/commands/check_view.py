@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from onsa.commands.check import ROLES
+from onsa.language import tell
 from onsa.training.memory import in_bytes
 
 MOST_LABELS = 12  # in a table
@@ -23,27 +24,28 @@ def show(facts: dict[str, Any]) -> None:
     """Print the facts for a person: trained text is marked, by colour and by brackets."""
     console = Console(highlight=False, markup=False, emoji=False)
     compared = f", compared with {', '.join(facts['baselines'])}" if facts["baselines"] else ""
-    console.print(f"{facts['method']}{compared}, on {facts['model']['folder']}\n")
+    console.print(tell(f"{facts['method']}{compared}, on {facts['model']['folder']}\n"))
     _show_tasks(console, facts["tasks"])
     if facts["untrained_tasks"]:
         rows = (f"{name} ({count:,} rows)" for name, count in facts["untrained_tasks"].items())
-        console.print(f"scored, never trained: {', '.join(rows)}\n")
+        console.print(tell(f"scored, never trained: {', '.join(rows)}\n"))
     for task in facts["tasks"]:
         _show_sample(console, task)
     _show_places(console, facts["parameters"])
     _show_estimate(console, facts["estimate"], facts["method"])
     for note in facts["notes"]:
-        console.print(f"note: {note}")
+        console.print(tell(f"note: {note}"))
 
 
 def _table(texts: int, *names: str) -> Any:
     """A table without lines: the first columns hold text, which may wrap, the others numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(names):
+        head = "\n".join(tell(name).rsplit(" ", 1))
         if place < texts:
-            table.add_column(name, overflow="fold", min_width=8)
+            table.add_column(head, overflow="fold", min_width=8, vertical="bottom")
         else:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(head, justify="right", no_wrap=True, vertical="bottom")
     return table
 
 
@@ -95,9 +97,8 @@ def _label_range(labels: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _show_sample(console: Console, task: dict[str, Any]) -> None:
-    console.print(
-        f"{task['name']}: its first row, trained tokens in ⟦…⟧; scored by {task['metric']}"
-    )
+    said = f"{task['name']}: its first row, trained tokens in ⟦…⟧; scored by {task['metric']}"
+    console.print(tell(said))
     text = Text()
     for trained, piece in task["sample"]:
         shown = _shortened(piece)
@@ -110,7 +111,8 @@ def _shortened(text: str) -> str:
     if len(text) <= LONGEST_SAMPLE:
         return text
     half = LONGEST_SAMPLE // 2
-    return f"{text[:half]} … {len(text) - 2 * half:,} characters more … {text[-half:]}"
+    left_out = tell(f"{len(text) - 2 * half:,} characters more")
+    return f"{text[:half]} … {left_out} … {text[-half:]}"
 
 
 def _show_places(console: Console, places: list[dict[str, Any]]) -> None:
@@ -124,12 +126,12 @@ def _show_places(console: Console, places: list[dict[str, Any]]) -> None:
     for entries, alike in groupby(rows, key=lambda row: row[1]):
         blocks = [block for block, _ in alike]
         name = blocks[0] if len(blocks) == 1 else f"{blocks[0]}-{blocks[-1]}, each"
-        table.add_row(_block_name(name), *_cells(entries, roles))
+        table.add_row(tell(_block_name(name)), *_cells(entries, roles))
     table.add_section()
     total = Counter[str]()
     for place in places:
         total[place["role"]] += place["entries"]
-    table.add_row("all", *_cells(total, roles))
+    table.add_row(tell("all"), *_cells(total, roles))
     console.print(table)
 
 
@@ -142,7 +144,7 @@ def _cells(entries: Mapping[str, int], roles: list[str]) -> list[str]:
 
 
 def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None:
-    console.print(
+    said = (
         f"{guess['of']}: {guess['trained_tokens']:,} reply tokens trained by {method}, "
         f"{guess['processed_tokens_with_baselines']:,} tokens processed with the baselines: "
         f"{_duration(guess['training_seconds'])} of training on this machine as busy as it is; "
@@ -151,8 +153,10 @@ def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None
         "scoring all rows once: "
         f"{_duration(guess['scoring_seconds'])}, about {in_bytes(guess['scoring_memory_bytes'])}"
     )
+    console.print(tell(said))
     if guess["memory_bytes"] > guess["memory_there_bytes"]:
-        console.print(f"note: that does not fit; cheapest first: {', '.join(guess['less_memory'])}")
+        cheaper = ", ".join(guess["less_memory"])
+        console.print(tell(f"note: that does not fit; cheapest first: {cheaper}"))
 
 
 def _duration(seconds: float) -> str:

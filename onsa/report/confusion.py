@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from onsa.language import columns
 from onsa.report.svg import LEVELS, element, picture
 
 CELL, EDGE = 34.0, 8.0  # of a box; what is left free around
@@ -47,7 +47,7 @@ def shortened(label: str) -> str:
     """At most `LETTERS` wide, a wide letter counting as two."""
     width, kept = 0, ""
     for letter in label:
-        width += 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        width += columns(letter)
         if width > LETTERS:
             return kept + "…"
         kept += letter

@@ -16,6 +16,8 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
+from onsa.language import chosen, tell
+from onsa.language.page import tell_page
 from onsa.report import charts, words
 from onsa.report.scores import Facts
 from onsa.report.sections import cores, flips, measures, provenance, results, stages, training
@@ -60,11 +62,11 @@ def render_page(facts: Facts, sections: Sections, said: Any, card: Any = None) -
     """A page of the figures: what is `said` first, then the sections that have a view."""
     views = [(name, title, view(facts)) for name, title, view in sections]
     style, script = (read(name) for name in ("style.css", "page.js"))
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
+    page = environment().get_template("page.html")
+    return tell_page(
+        page.render(
             facts=facts,
+            language=chosen(),
             verdict=said,
             card=card,
             sections=[(name, title, view) for name, title, view in views if view is not None],
@@ -109,12 +111,13 @@ def environment() -> Environment:
         words.listed,
         words.memory,
         words.moment,
-        words.name_of,
         words.percent,
         words.points,
         words.probability,
         words.scaled,
-        words.short_name_of,
+        words.told_name,
+        words.short_told_name,
+        tell,
     ):
         made.filters[function.__name__] = function
     made.globals["key"] = charts.key

@@ -7,7 +7,7 @@ from typing import Any
 
 from onsa.report.confusion import confusion_picture
 from onsa.report.scores import Facts, Score, compared_results, metric_of, tuned_result
-from onsa.report.words import MISSING, number, short_name_of
+from onsa.report.words import MISSING, number, short_told_name
 
 MOST_CLASSES = 60  # in the table by class
 
@@ -73,7 +73,7 @@ def _reasons(results: list[Facts], figures: list[Facts]) -> list[str]:
         for name, entry in each.items():
             if entry and entry.get("why"):
                 by_reason.setdefault(str(entry["why"]), []).append(name)
-        label = short_name_of(result.get("label"))
+        label = short_told_name(result.get("label"))
         said += [f"{label}: {', '.join(names)}: {why}" for why, names in by_reason.items()]
     return said
 
@@ -92,7 +92,7 @@ def _classes(name: str, results: list[Facts]) -> dict[str, Any]:
     rows = sorted(rows, key=lambda row: -(number(row.get("support")) or 0))
     return {
         "pictures": [
-            (label, confusion_picture(f"{name}, {short_name_of(label)}", *_square(table)))
+            (label, confusion_picture(f"{name}, {short_told_name(label)}", *_square(table)))
             for label, table in tables.items()
         ],
         "shown": len(last.get("labels") or []),
