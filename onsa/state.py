@@ -26,10 +26,13 @@ FILE = "state.json"
 
 
 class KeptMessage(Settings):
-    """A message of an evaluation row in `state.json`."""
+    """A message of an evaluation row in `state.json`; `data/example.py` says what its keys are."""
 
     role: str
     content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
 
 
 class KeptExample(Settings):
@@ -166,7 +169,7 @@ def _task_to_json(task: Task) -> dict[str, Any]:
 def _task_from_json(kept: KeptTask, where: Path) -> Task:
     rows = tuple(
         Example(
-            tuple(turn.model_dump() for turn in row.messages),
+            tuple(turn.model_dump(exclude_none=True) for turn in row.messages),
             row.extra,
             row.source,
             row.weight,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from onsa.data.example import Example
+from onsa.data.example import Example, Message
 from onsa.errors import InputError
 from onsa.files import digest_of_json
 
@@ -53,7 +53,7 @@ class Encoder:
 
     def encode_prompt(self, example: Example) -> list[int]:
         """Ids of everything before the reply, ready for generation."""
-        text = render(example.prompt, self.tokenizer, generation=True)
+        text = render(example.prompt, self.tokenizer, True, example.extra.get("tools"))
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
@@ -61,12 +61,13 @@ def encode(example: Example, encoder: Encoder) -> Encoded:
     """Ids and labels of a conversation, every reply in it trained up to and with its end token.
 
     Raises:
-        InputError: nothing is left to train on, or the template ends no reply with an end token.
+        InputError: nothing is left to train on, or the template ends no reply with an end token,
+            or leaves out tools.
     """
     if example.target is not None:
         return _encode_for_a_head(example, encoder)
     tokenizer, max_length = encoder.tokenizer, encoder.max_length
-    text = render(example.messages, tokenizer)
+    text = _render_whole(example, tokenizer)
     spans = _reply_spans(example, tokenizer, text)
     encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     ids, offsets = encoding["input_ids"], encoding["offset_mapping"]
@@ -93,7 +94,7 @@ def _encode_for_a_head(example: Example, encoder: Encoder) -> Encoded:
     if "rejected" in example.extra:
         other = {**example.messages[-1], "content": example.extra["rejected"]}
         liked, rejected = (
-            _conversation_ids((*example.prompt, reply), encoder)
+            _conversation_ids((*example.prompt, reply), example.extra.get("tools"), encoder)
             for reply in (example.messages[-1], other)
         )
         limit = encoder.max_length
@@ -113,16 +114,48 @@ def _encode_for_a_head(example: Example, encoder: Encoder) -> Encoded:
     return Encoded(list(cut["input_ids"]), [], lost, example.target, type_ids)
 
 
-def _conversation_ids(messages: Sequence[dict[str, str]], encoder: Encoder) -> list[int]:
-    text = render(messages, encoder.tokenizer).rstrip()
+def _conversation_ids(messages: Sequence[Message], tools: Any, encoder: Encoder) -> list[int]:
+    text = render(messages, encoder.tokenizer, tools=tools).rstrip()
     return list(encoder.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def render(messages: Sequence[dict[str, str]], tokenizer: Any, generation: bool = False) -> str:
-    """The conversation as text by the tokenizer's own chat template."""
+def _render_whole(example: Example, tokenizer: Any) -> str:
+    """The conversation as text, with all its tools and calls in it.
+
+    Raises:
+        InputError: the template leaves them out: they would be lost without a word.
+    """
+    tools = example.extra.get("tools")
+    text = render(example.messages, tokenizer, tools=tools)
+    calls = any("tool_calls" in message for message in example.messages)
+    bare = [{key: message[key] for key in ("role", "content")} for message in example.messages]
+    for what, given, without in (
+        ("tools", tools, lambda: render(example.messages, tokenizer)),
+        ("calls of tools", calls, lambda: render(bare, tokenizer, tools=tools)),
+    ):
+        if given and without() == text:
+            raise InputError(
+                f"the chat template leaves out the row's {what}",
+                where=example.source,
+                way_out="set 'tools: text' in the task (they stand in its messages then), or give "
+                "a template that writes them with 'chat_template:'",
+            )
+    return text
+
+
+def render(
+    messages: Sequence[Message],
+    tokenizer: Any,
+    generation: bool = False,
+    tools: Sequence[dict[str, Any]] | None = None,
+) -> str:
+    """The conversation as text by the tokenizer's own chat template, which is told the tools."""
     try:
         text = tokenizer.apply_chat_template(
-            list(messages), tokenize=False, add_generation_prompt=generation
+            list(messages),
+            tools=list(tools) if tools else None,
+            tokenize=False,
+            add_generation_prompt=generation,
         )
     except Exception as fault:  # templates raise their own errors, and jinja's
         raise InputError(
@@ -136,11 +169,12 @@ def render(messages: Sequence[dict[str, str]], tokenizer: Any, generation: bool 
 def _reply_spans(example: Example, tokenizer: Any, text: str) -> list[tuple[int, int]]:
     """The places (start, end) of all replies in the rendered text."""
     spans = []
+    tools = example.extra.get("tools")
     for number, message in enumerate(example.messages):
         if message["role"] != "assistant":
             continue
-        before = render(example.messages[:number], tokenizer, generation=True)
-        through = render(example.messages[: number + 1], tokenizer).rstrip()
+        before = render(example.messages[:number], tokenizer, True, tools)
+        through = render(example.messages[: number + 1], tokenizer, tools=tools).rstrip()
         if not (text.startswith(through) and through.startswith(before.rstrip())):
             raise InputError(
                 "the chat template does not render a conversation turn by turn",

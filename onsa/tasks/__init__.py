@@ -39,6 +39,9 @@ LOADING = {
     "train_rows",
     "columns",
     "format",
+    "encoding",
+    "unicode",
+    "tools",
     "skip_empty",
     "drop_overlap",
 }

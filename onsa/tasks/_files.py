@@ -10,8 +10,10 @@ from typing import Annotated, Any
 from pydantic import Field, StrictInt, StrictStr, model_validator
 
 from onsa.data.example import Example
+from onsa.data.files._opened import Facts
 from onsa.data.overlap import split, without_overlap
-from onsa.data.reading import named, read_examples
+from onsa.data.places import named
+from onsa.data.reading import Tools, Unicode, read_examples, sentences
 from onsa.errors import InputError
 from onsa.settings import Settings
 from onsa.tasks import Rows
@@ -25,17 +27,31 @@ EVAL_SHARE = 0.1  # of the rows, where a task says nothing of its evaluation
 class FileSettings(Settings):
     """Where the rows of a task come from."""
 
-    train: str = Field(description="file, folder or glob; '#500' after it takes the first 500 rows")
+    train: str = Field(
+        description="file, folder, glob, or a data set of the hub (org/name:config@split); '#500' "
+        "after it takes the first 500 rows"
+    )
     eval: str | None = Field(None, description="rows to score on; without it some of 'train' are")
     eval_share: float | None = Field(
         None, gt=0, lt=1, description=f"share of 'train' kept for scoring ({EVAL_SHARE})"
     )
     eval_rows: RowCount | None = Field(None, description="rows to score on, drawn by the seed")
     train_rows: RowCount | None = Field(None, description="rows to train on, drawn by the seed")
-    columns: dict[str, Column | list[Column]] | None = Field(
-        None, description="which columns are prompt, reply, system, or prompt, choices, answer"
+    columns: dict[str, Column | list[Column] | dict[Column, Column]] | None = Field(
+        None,
+        description="which columns are prompt, reply; text, label; prompt, choices, answer; "
+        "prompt, chosen, rejected; also system, context, weight, group",
     )
     format: str | None = Field(None, description="shape of the rows, where looking is not enough")
+    encoding: str | None = Field(
+        None, description="of the files (cp932, euc_jp, ...), where it is not recognised"
+    )
+    unicode: Unicode | None = Field(
+        None, description="form that all texts are brought into, full and half width made one"
+    )
+    tools: Tools = Field(
+        "template", description="told the model by the chat template, or as text in the messages"
+    )
     system: str | None = Field(
         None, description="system message of conversations that bring none of their own"
     )
@@ -63,16 +79,41 @@ class GenerationSettings(FileSettings):
     max_new_tokens: RowCount = Field(256, description="longest reply that is generated, in tokens")
 
 
-def load_files(settings: Any, base_folder: Path, seed: int) -> Rows:
-    """The rows that `FileSettings` describe."""
+def load_files(
+    settings: Any,
+    base_folder: Path,
+    seed: int,
+    *,
+    feedback: bool = False,
+    unanswered: bool = False,
+) -> Rows:
+    """The rows that `FileSettings` describe; `feedback` and `unanswered` ones if asked for."""
     skipped: list[str] | None = [] if settings.skip_empty else None
-    train = _read(settings.train, settings, base_folder, skipped)
+    facts: Facts = {}
+
+    def read(path: str) -> list[Example]:
+        return read_examples(
+            path,
+            base_folder=base_folder,
+            columns=settings.columns,
+            format=settings.format,
+            system=settings.system,
+            tools=settings.tools,
+            encoding=settings.encoding,
+            unicode=settings.unicode,
+            skipped=skipped,
+            facts=facts,
+            feedback=feedback,
+            unanswered=unanswered,
+        )
+
+    train = read(settings.train)
     notes = []
     if settings.eval is None:
         wanted = settings.eval_rows or settings.eval_share or EVAL_SHARE
         train, evaluation = split(train, wanted, seed)
     else:
-        evaluation = _read(settings.eval, settings, base_folder, skipped)
+        evaluation = read(settings.eval)
         if settings.drop_overlap:
             kept = without_overlap(train, evaluation)
             notes.append(f"{len(train) - len(kept)} training rows left out: evaluation rows too")
@@ -80,20 +121,8 @@ def load_files(settings: Any, base_folder: Path, seed: int) -> Rows:
         evaluation = _drawn(evaluation, settings.eval_rows, "eval_rows", seed)
     if skipped:
         notes.append(f"{len(skipped)} rows left out: {named(skipped)}")
+    notes += sentences(facts)
     return Rows(_drawn(train, settings.train_rows, "train_rows", seed), evaluation, tuple(notes))
-
-
-def _read(
-    path: str, settings: FileSettings, base_folder: Path, skipped: list[str] | None
-) -> list[Example]:
-    return read_examples(
-        path,
-        base_folder=base_folder,
-        columns=settings.columns,
-        format=settings.format,
-        system=settings.system,
-        skipped=skipped,
-    )
 
 
 def _drawn(examples: Sequence[Example], count: int | None, key: str, seed: int) -> list[Example]:
