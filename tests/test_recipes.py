@@ -27,7 +27,7 @@ SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
     "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft", "adapter", "expand",
-    "soft_prompts", "kin", "japanese_lora",
+    "soft_prompts", "kin", "japanese_lora", "classify",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -143,6 +143,7 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
         ("lora", ["base", "full", "lora"]),
         ("japanese_lora", ["base", "lora"]),
+        ("classify", ["base", "lora", "full"]),
         ("gradual", ["base", "full", "gradual"]),
         ("layernorm", ["base", "all_norms", "full", "layernorm"]),
         ("fangle", ["base", "smallest", "full", "fangle"]),
