@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from onsa.commands.add import Addition, add_tasks
+from onsa.commands.check import check_recipe
 from onsa.commands.compare import compare
 from onsa.commands.tune import carry_out, read_recipe
 from onsa.files import read_json, write_json
@@ -157,6 +158,14 @@ def test_a_recipe_runs(
     name: str, results: list[str], tiny_model: TinyModel, tmp_path: Path
 ) -> None:
     assert labels(tune_small(name, tiny_model(), tmp_path).folder) == results
+
+
+def test_check_shows_what_a_head_reads_and_is_to_say(tiny_model: TinyModel, tmp_path: Path) -> None:
+    given = small("classify", f"model={tiny_model()}", f"output={tmp_path}")
+    (task,) = check_recipe(path_of("classify"), given)["tasks"]
+    (read, text), (trained, label) = task["sample"]
+    assert (read, bool(text), trained) == (False, True, True)
+    assert label in ("positive", "negative")
 
 
 def test_partial_runs(tiny_model: TinyModel, tmp_path: Path) -> None:
