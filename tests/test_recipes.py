@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from onsa.commands.add import Addition, add_tasks
+from onsa.commands.check import check_recipe
 from onsa.commands.compare import compare
 from onsa.commands.tune import carry_out, read_recipe
 from onsa.files import read_json, write_json
@@ -27,7 +28,7 @@ SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
     "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft", "adapter", "expand",
-    "soft_prompts", "kin", "classify",
+    "soft_prompts", "kin", "japanese_lora", "classify",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -144,6 +145,8 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("prompt_only", ["base", "zero_shot", "random_examples", "prompt_only"]),
         ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
         ("lora", ["base", "full", "lora"]),
+        ("japanese_lora", ["base", "lora"]),
+        ("classify", ["base", "lora", "full"]),
         ("gradual", ["base", "full", "gradual"]),
         ("layernorm", ["base", "all_norms", "full", "layernorm"]),
         ("fangle", ["base", "smallest", "full", "fangle"]),
@@ -158,6 +161,14 @@ def test_a_recipe_runs(
     name: str, results: list[str], tiny_model: TinyModel, tmp_path: Path
 ) -> None:
     assert labels(tune_small(name, tiny_model(), tmp_path).folder) == results
+
+
+def test_check_shows_what_a_head_reads_and_is_to_say(tiny_model: TinyModel, tmp_path: Path) -> None:
+    given = small("classify", f"model={tiny_model()}", f"output={tmp_path}")
+    (task,) = check_recipe(path_of("classify"), given)["tasks"]
+    (read, text), (trained, label) = task["sample"]
+    assert (read, bool(text), trained) == (False, True, True)
+    assert label in ("positive", "negative")
 
 
 def test_partial_runs(tiny_model: TinyModel, tmp_path: Path) -> None:

@@ -91,8 +91,13 @@ def data_notes(tasks: list[Task]) -> list[str]:
 
 
 def sample_pieces(task: Task, encoder: Encoder) -> list[tuple[bool, str]]:
-    """The first training row as the model sees it: stretches of text, trained or not."""
+    """The first training row as the model sees it: stretches of text, trained or not.
+
+    What a head is to say of the row stands after it.
+    """
     encoded = encoder.encode(task.train[0])
+    if encoded.target is not None:
+        return [(False, encoder.tokenizer.decode(encoded.ids)), (True, task.train[0].reply)]
     pieces: list[tuple[bool, list[int]]] = []
     for token, label in zip(encoded.ids, encoded.labels, strict=True):
         trained = label != UNTRAINED
