@@ -50,14 +50,17 @@ def _table(texts: int, *names: str) -> Any:
 
 
 def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
-    table = _table(
-        2, "\ntask", "\nkind", "rows to\nscore", "\ntrain", "rows\nan epoch", "trained\nan epoch",
-        "tokens:\nmedian", "\nlongest",
-    )  # fmt: skip
-    keys = (
-        "eval_rows", "train_rows", "rows_per_epoch", "trained_tokens_per_epoch",
-        "median", "longest",
-    )  # fmt: skip
+    columns = {
+        "rows to train": "train_rows",
+        "an epoch": "rows_per_epoch",
+        "to score": "eval_rows",
+        "tokens: median": "median",
+        "longest": "longest",
+        "trained an epoch": "trained_tokens_per_epoch",
+    }
+    if all(task["rows_per_epoch"] == task["train_rows"] for task in tasks):
+        del columns["an epoch"]
+    table, keys = _table(2, "task", "kind", *columns), columns.values()
     for task in tasks:
         table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in keys))
     console.print(table)
