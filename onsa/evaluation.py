@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onsa.adapter import Tuned
+from onsa.data.collation import head_batch
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder, encode_together
 from onsa.data.example import Example
-from onsa.losses import token_losses
+from onsa.heads import LIKED, OTHER, head_logits, head_of, say
+from onsa.losses import row_losses, token_losses
 from onsa.models import compute_dtype, device, load_model, positions_of
 from onsa.recipe import Training
 from onsa.training.memory import scoring_fits
@@ -70,7 +72,7 @@ def held_out_loss(
     total = sum(len(task.evaluation) for task in tasks)
     fits = scoring_fits(step.name, training)
     with fits, step.progress.track(step.name, total, "examples") as advance:
-        losses = {task.name: scorer.losses(task.evaluation, advance) for task in tasks}
+        losses = {task.name: scorer.task_losses(task, advance) for task in tasks}
     return {name: statistics.fmean(rows) for name, rows in losses.items()}
 
 
@@ -107,10 +109,20 @@ class Scorer:
         if task.mode == "loss":
             losses = self.losses(examples, advance)
             return {"scores": losses, "replies": [""] * len(losses)}
-        answer = self.choose if task.mode == "choose" else self.reply
-        replies = answer(examples, task.max_new_tokens, advance)
+        if task.mode == "head":
+            replies = self.say(task.name, examples, advance)
+        elif task.mode == "choose":
+            replies = self.choose(examples, advance)
+        else:
+            replies = self.reply(examples, task.max_new_tokens, advance)
         pairs = zip(replies, examples, strict=True)
         return {"scores": [task.score(reply, row) for reply, row in pairs], "replies": replies}
+
+    def task_losses(self, task: Task, advance: Advance) -> list[float]:
+        """The loss of each evaluation example of a task."""
+        if task.mode == "head":
+            return self.head_losses(task.name, task.evaluation, advance)
+        return self.losses(task.evaluation, advance)
 
     @torch.inference_mode()
     def reply(
@@ -137,9 +149,42 @@ class Scorer:
             advance(len(batch))
         return replies
 
-    def choose(
-        self, examples: Sequence[Example], max_new_tokens: int, advance: Advance
-    ) -> list[str]:
+    @torch.inference_mode()
+    def say(self, task: str, examples: Sequence[Example], advance: Advance) -> list[str]:
+        """What the task's head says; of a ranking, the reply that it puts first."""
+        head = head_of(self.model, task)
+        said = [""] * len(examples)
+        for batch, inputs in self._head_batches(task, examples):
+            del inputs["labels"], inputs["head"], inputs["task"]
+            words = say(head, head_logits(self.model, task, inputs))
+            for row, word in zip(batch, words, strict=True):
+                said[row] = _preferred(examples[row]).get(word, word)
+            advance(len(batch))
+        return said
+
+    @torch.inference_mode()
+    def head_losses(self, task: str, examples: Sequence[Example], advance: Advance) -> list[float]:
+        """The loss of each example, which the task's head reads."""
+        losses = [0.0] * len(examples)
+        for batch, inputs in self._head_batches(task, examples):
+            for row, loss in zip(batch, row_losses(self.model, inputs)[0].tolist(), strict=True):
+                losses[row] = loss
+            advance(len(batch))
+        return losses
+
+    def _head_batches(
+        self, task: str, examples: Sequence[Example]
+    ) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        encoded = [self.encoder.encode(example) for example in examples]
+        place, pad = self.model.device, self.tokenizer.pad_token_id
+        for rows in self._batches([len(row.ids) for row in encoded]):
+            made = {
+                **head_batch([encoded[row] for row in rows], task, pad),
+                "task": torch.tensor(rows),
+            }
+            yield rows, {k: v.to(place) if torch.is_tensor(v) else v for k, v in made.items()}
+
+    def choose(self, examples: Sequence[Example], advance: Advance) -> list[str]:
         """The likeliest of each example's choices as the reply, by mean loss of its tokens."""
         candidates = [
             (row, choice)
@@ -207,6 +252,13 @@ class Scorer:
             "attention_mask": torch.tensor(mask, device=place),
         }
         return {**inputs, **positions_of(self.model.config, *inputs.values())}
+
+
+def _preferred(example: Example) -> dict[str, str]:
+    """The replies that a ranking's head chooses between; nothing for other heads."""
+    if "rejected" not in example.extra:
+        return {}
+    return {LIKED: example.reply, OTHER: example.extra["rejected"]}
 
 
 def _with_reply(example: Example, reply: str) -> Example:

@@ -29,9 +29,11 @@ from onsa.data.reading import named
 from onsa.data.token_cache import TokenCache
 from onsa.errors import InputError
 from onsa.files import cache_folder, digest_of_json
+from onsa.heads import Head
 from onsa.models import (
     PLAIN_TEMPLATE,
     import_base,
+    import_with_heads,
     load_tokenizer,
     needs_import,
     read_config,
@@ -74,12 +76,20 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     ]
     model_folder = find_model(recipe.model, base_folder)
     _require_text(base_folder / recipe.output, model_folder)
-    encoder = load_encoder(recipe, model_folder, base_folder)
-    model = check_model(Weights(model_folder), recipe.trust_remote_code)
+    both = [*tasks, *untrained]
+    heads, generative = heads_for(tasks, untrained)
+    encoder = load_encoder(recipe, model_folder, base_folder, speaks(both))
+    model = check_model(Weights(model_folder), recipe.trust_remote_code, heads, generative)
     check_rates(recipe, model)
+    check_effects(recipe, tasks)
     check_metric(recipe, tasks)
     virtual_tokens = check_adapters(ways, recipe, model_folder, encoder)
-    both = [*tasks, *untrained]
+    if heads and virtual_tokens:
+        raise InputError(
+            "virtual tokens are put before prompts, and a task with a head has none",
+            where=f"task {next(iter(heads))}",
+            way_out="choose another method, such as lora or adapter",
+        )
     positions = position_count(model_folder, recipe.trust_remote_code)
     check_rows(both, encoder, positions, virtual_tokens)
     notes = [
@@ -153,11 +163,35 @@ def _only_last(task: Task) -> Task:
     return dataclasses.replace(task, train=train, evaluation=evaluation)
 
 
-def load_encoder(recipe: Recipe, model_folder: Path, base_folder: Path) -> Encoder:
+def heads_for(tasks: Sequence[Task], untrained: Sequence[Task]) -> tuple[dict[str, Head], bool]:
+    """The heads that the tasks need, and whether there are replies to say as well.
+
+    Raises:
+        InputError: a task that is not trained needs a head.
+    """
+    for task in untrained:
+        if task.head is not None:
+            raise InputError(
+                "its head would stay untrained",
+                where=f"task {task.name}",
+                way_out="move it to 'tasks', or write 'by: likelihood'",
+            )
+    heads = {task.name: task.head for task in tasks if task.head is not None}
+    return heads, len(heads) < len(tasks) + len(untrained)
+
+
+def speaks(tasks: Sequence[Task]) -> bool:
+    """Whether rows are conversations: all but texts that a head reads."""
+    return any(task.head is None or task.head.problem == "ranking" for task in tasks)
+
+
+def load_encoder(
+    recipe: Recipe, model_folder: Path, base_folder: Path, generative: bool = True
+) -> Encoder:
     """The model's tokenizer with the template that the recipe asks for."""
     config = read_config(model_folder, recipe.trust_remote_code)
     template = _template(recipe.chat_template, base_folder)
-    tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code)
+    tokenizer = load_tokenizer(model_folder, template, recipe.trust_remote_code, generative)
     check_vocabulary(tokenizer, model_folder, config)
     encoder = Encoder(tokenizer, recipe.training.max_length, recipe.training.truncation)
     encoder.cache = token_cache(encoder)
@@ -170,7 +204,7 @@ def token_cache(encoder: Encoder) -> TokenCache | None:
     None where that is `off`, and for a template that asks what day it is.
     """
     given = os.environ.get("ONSA_TOKEN_CACHE", "")
-    if given == "off" or "strftime_now" in encoder.tokenizer.chat_template:
+    if given == "off" or "strftime_now" in (encoder.tokenizer.chat_template or ""):
         return None
     made_with = [encoder.digest, str(encoder.tokenizer.special_tokens_map), versions()]
     folder = Path(given) if given else cache_folder() / "tokens"
@@ -301,6 +335,21 @@ def check_rates(recipe: Recipe, model: Checked) -> None:
         rates(model.shapes, training)
 
 
+def check_effects(recipe: Recipe, tasks: list[Task]) -> None:
+    """Refuse training keys that are of replies where all that trains is heads."""
+    heads = [task.head for task in tasks]
+    smooth = {None, "single_label_classification"}
+    useless = {
+        "packing": all(heads),
+        "label_smoothing_factor": not any((head and head.problem) in smooth for head in heads),
+    }
+    for key, is_useless in useless.items():
+        if is_useless and recipe.training.differs(key):
+            raise InputError(
+                f"{key} has no effect on the heads of these tasks", where=key, way_out="take it out"
+            )
+
+
 def check_metric(recipe: Recipe, tasks: list[Task]) -> None:
     """Refuse to compare losses with shares where the best state is looked for."""
     for changes in ({}, *(baseline.training for baseline in recipe.baselines)):
@@ -318,6 +367,17 @@ def find_base(run: Run, model_folder: Path) -> Weights:
     """The weights that training starts from, under the names of the model's parameters."""
     source = Weights(model_folder)
     remote_code = run.recipe.trust_remote_code
+    heads, generative = heads_for(run.tasks, run.untrained_tasks)
+    if heads:
+        return run.step(
+            "base",
+            import_with_heads,
+            source=source,
+            heads={task: dataclasses.asdict(head) for task, head in heads.items()},
+            generative=generative,
+            seed=run.recipe.seed,
+            remote_code=remote_code,
+        )
     if not needs_import(source, remote_code):
         return source
     return run.step("base", import_base, source=source, remote_code=remote_code)

@@ -52,6 +52,7 @@ class Step:
 
     def complete(self, weights: Weights) -> Weights:
         """Make a folder of bare weights a whole Hugging Face folder."""
+        copy_companions(self.run.base.folder, weights.folder)  # its config tells of heads
         copy_companions(self.run.companions, weights.folder)
         return weights
 
@@ -89,7 +90,7 @@ class Run:
     base: Weights
     companions: Path  # the folder with the base's config and tokenizer files
     encoder: Encoder
-    tasks: list[Task]
+    tasks: Sequence[Task] = ()
     untrained_tasks: Sequence[Task] = ()  # scored only
 
     def __init__(self, folder: Path, progress: Progress | None = None) -> None:

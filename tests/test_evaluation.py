@@ -74,7 +74,7 @@ def test_losses_agree_with_the_model_s_own(scorer: Callable[[int], Scorer]) -> N
 def test_the_likeliest_choice_is_chosen(scorer: Callable[[int], Scorer]) -> None:
     found = scorer(2)
     rows = [example("A", ["A", "B", "C"]), example("B", ["B", "A"])]
-    for row, chosen in zip(rows, found.choose(rows, 1, lambda n: None), strict=True):
+    for row, chosen in zip(rows, found.choose(rows, lambda n: None), strict=True):
         losses = {c: found.losses([example_with(row, c)])[0] for c in row.extra["choices"]}
         assert chosen == min(losses, key=lambda choice: losses[choice])
 

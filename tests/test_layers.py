@@ -25,6 +25,7 @@ LAYERS = [
         "models",
         "peft_bottleneck",
         "quantization",
+        "heads",
         "tasks",
         "data",
         "metrics",

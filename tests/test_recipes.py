@@ -191,7 +191,6 @@ def test_compare_compares_all_that_it_names(tiny_model: TinyModel, tmp_path: Pat
 def test_five_tasks_run(tiny_model: TinyModel, tmp_path: Path) -> None:
     if not shared_data().is_dir():
         pytest.skip(f"no data sets at {shared_data()}; ONSA_SHARED_DATA may name their folder")
-    pytest.importorskip("rouge_score", reason="needs the extra 'text'")
     model = long_model(tiny_model(), tmp_path / "long")
     # Batches of one row: padding long rows, and masking it, would double the time.
     given = (f"max_length={LONGEST}", "per_device_train_batch_size=1")

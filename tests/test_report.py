@@ -172,7 +172,7 @@ def test_a_missing_section_vanishes_cleanly(key: str) -> None:
     pages = [Page(render(found)) for found in (without, {**facts, key: type(facts[key])()})]
     assert len({tuple(anchors(found)) for found in pages}) == 1
     sections = [name for name, _, _ in SECTIONS]
-    gone = {"results": ["scores", "cost"], "paths": ["stages"]}.get(key, [key])
+    gone = {"results": ["scores", "measures", "cost"], "paths": ["stages"]}.get(key, [key])
     if key not in ("groups", "order"):  # either of them is enough to name the groups
         assert not set(gone) & set(sections) & set(anchors(pages[0]))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import json
 import os
 import subprocess
@@ -20,6 +21,7 @@ from onsa.data.overlap import prompt_key
 from onsa.errors import InputError
 from onsa.tasks import Task, all_kinds, load_task
 from onsa.tasks._extras import import_extra
+from onsa.tasks.choose import letter_in
 
 SHARED = Path(
     os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
@@ -31,22 +33,32 @@ needs_gym = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("reasoning_gym"),
     reason="reasoning-gym is not installed (extra demo)",
 )
-needs_rouge = pytest.mark.skipif(
-    not __import__("importlib.util").util.find_spec("rouge_score"),
-    reason="rouge-score is not installed (extra text)",
+needs_sacrebleu = pytest.mark.skipif(
+    not __import__("importlib.util").util.find_spec("sacrebleu"),
+    reason="sacrebleu is not installed (extra text)",
 )
 
 WORDS = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
 TEXTS = [{"prompt": f"again {word}", "completion": word} for word in WORDS]
+JAPANESE = [{"prompt": word, "completion": f"{word}, と言う!"} for word in WORDS]
 ROWS: dict[str, list[dict[str, Any]]] = {
     "generate": TEXTS,
     "loss": TEXTS,
-    "rouge": [{"prompt": word, "completion": f"{word}, と言う!"} for word in WORDS],
+    "rouge": JAPANESE,
+    "bleu": JAPANESE,
+    "chrf": JAPANESE,
     "number": [{"question": f"{n}+1?", "answer": f"...\n#### {n + 1:,}"} for n in range(990, 1050)],
     "choose": [
         {"question": f"which, {word}?", "options": ["x", "y", word], "answer": n % 3}
         for n, word in enumerate(WORDS)
     ],
+    "classify": [{"text": word, "label": word[1]} for word in WORDS],
+    "pair": [
+        {"sentence1": word, "sentence2": word[::-1], "label": f"same {n % 2}"}
+        for n, word in enumerate(WORDS)
+    ],
+    "regress": [{"text": word, "label": n / 4} for n, word in enumerate(WORDS)],
+    "rank": [{"prompt": f"say {word}", "chosen": word, "rejected": "no"} for word in WORDS],
 }
 KINDS = [
     pytest.param(name, marks=marks)
@@ -55,7 +67,13 @@ KINDS = [
         ("loss", ()),
         ("number", ()),
         ("choose", ()),
-        ("rouge", needs_rouge),
+        ("classify", ()),
+        ("pair", ()),
+        ("regress", ()),
+        ("rank", ()),
+        ("rouge", ()),
+        ("bleu", needs_sacrebleu),
+        ("chrf", needs_sacrebleu),
         ("reasoning_gym", needs_gym),
     )
 ]
@@ -93,7 +111,8 @@ def test_every_kind_is_in_the_table() -> None:
     for name, kind in all_kinds().items():
         assert kind.summary.endswith(".")
         assert (kind.score is None) == (kind.mode == "loss")
-        assert ("max_new_tokens" in kind.settings.model_fields) == (kind.mode == "generate")
+        generates = kind.mode == "generate" or name == "choose"
+        assert ("max_new_tokens" in kind.settings.model_fields) == generates
         assert all(field.description for field in kind.settings.model_fields.values()), name
 
 
@@ -109,12 +128,31 @@ def test_the_reference_scores_1_and_nothing_0(kind: str, load: Any) -> None:
         assert task.score(" \n", example) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("reply", "letter"),
+    [
+        ("B", "B"), ("(B)", "B"), ("B. because A is wrong", "B"), ("The answer is B", "B"),
+        ("A good question; the answer is (C).", "C"), ("答えはDです", "D"), ("正解：A", "A"),
+        ("I think it's C", "C"), ("E", None), ("none", None), ("", None), ("**B**", "B"),
+        ("BAD", None), ("b", None),
+    ],
+)  # fmt: skip
+def test_the_letter_in_a_reply(reply: str, letter: str | None) -> None:
+    assert letter_in(reply, "ABCD") == letter
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @given(reply=st.text())
 def test_any_reply_has_a_score(kind: str, reply: str) -> None:
     example = Example(
         ({"role": "user", "content": "4 - 5"}, {"role": "assistant", "content": "-1"}),
-        {"choices": ["-1", "B"], "answer": "-1", "entry": {"answer": "-1", "metadata": {}}},
+        {
+            "choices": ["-1", "B"],
+            "answer": "-1",
+            "entry": {"answer": "-1", "metadata": {}},
+            "label": -1.0 if kind == "regress" else "-1",
+            "scale": [-5, 5],
+        },
     )
     values = {"dataset": "chain_sum"} if kind == "reasoning_gym" else {"train": "x"}
     kind_settings = all_kinds()[kind].settings(**values)
@@ -263,7 +301,6 @@ def test_number_scores() -> None:
     assert scored("number", "#### 3", "three") == 0
 
 
-@needs_rouge
 def test_rouge_scores() -> None:
     # By hand: the common subsequence "the cat sat" is 3 of 4 and 3 of 5 words: F = 2/3.
     assert scored("rouge", "the cat sat down", "the big cat sat there") == pytest.approx(2 / 3)
@@ -272,25 +309,34 @@ def test_rouge_scores() -> None:
     assert scored("rouge", "a", "b") == 0
 
 
-@needs_rouge
-@given(*[st.text(st.sampled_from("ab cC1,.-\n"), min_size=1)] * 2)
-def test_rouge_is_that_of_rouge_score_on_latin_text(reference: str, reply: str) -> None:
-    from rouge_score.rouge_scorer import RougeScorer
-
-    theirs = RougeScorer(["rougeL"]).score(reference, reply)["rougeL"].fmeasure
-    ours = scored("rouge", reference, reply)
-    same = " ".join(reference.split()) == " ".join(reply.split())
-    assert ours == pytest.approx(theirs) or (same and ours == 1.0) or not reply.strip()
-
-
-def test_a_missing_library_is_one_line(load: Any, monkeypatch: Any) -> None:
-    from onsa.tasks import rouge
-
-    monkeypatch.setitem(sys.modules, "rouge_score.rouge_scorer", None)
-    rouge._scorer.cache_clear()
-    assert refusal(load, "rouge") == "task mine: needs rouge-score; pip install 'onsa[text]'"
+@pytest.mark.parametrize("kind", ["bleu", "chrf"])
+@needs_sacrebleu
+def test_missing_libraries_are_told(kind: str, load: Any, monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    importlib.import_module(f"onsa.tasks.{kind}")._metric.cache_clear()
+    assert refusal(load, kind) == "task mine: needs sacrebleu; pip install 'onsa[text]'"
     with pytest.raises(InputError, match=r"needs gguf; pip install 'onsa\[demo\]'"):
         import_extra("no_such_module", "gguf", "demo")
+
+
+@needs_sacrebleu
+def test_how_japanese_is_parted(load: Any, monkeypatch: Any) -> None:
+    """Words where a library can tell them, characters otherwise; which one is said."""
+    monkeypatch.setattr("onsa.tasks.bleu._has_mecab", lambda: False)
+    monkeypatch.setattr("onsa.tasks._words.find_spec", lambda name: None)
+    tasks = {kind: load(kind) for kind in ("bleu", "rouge")}
+    assert "|tok:char|" in tasks["bleu"].how
+    assert "BLEU takes Japanese by characters: pip install 'onsa[ja]'" in tasks["bleu"].notes[0]
+    assert "each letter of a script without spaces" in tasks["rouge"].how
+    assert "pip install 'onsa[ja]' for words" in tasks["rouge"].notes[0]
+    assert "needs mecab-python3 and ipadic" in refusal(load, "bleu", tokenize="ja-mecab")
+    monkeypatch.setitem(sys.modules, "fugashi", None)
+    importlib.import_module("onsa.tasks._words")._tagger.cache_clear()
+    assert "needs fugashi; pip install 'onsa[ja]'" in refusal(load, "rouge", words="japanese")
+    plain = [{**row, "completion": row["prompt"]} for row in JAPANESE]
+    monkeypatch.setitem(ROWS, "bleu", plain)
+    assert "|tok:13a|" in load("bleu").how
+    assert load("bleu").notes == ()
 
 
 @needs_gym

@@ -150,6 +150,13 @@ def _build(keys: Mapping[str, Any], raw: Mapping[str, Any], folder: Path, where:
 def _reopen(
     folder: Path, state: State, recipe: Recipe, home: Path | None, progress: Progress | None
 ) -> Run:
+    for task in state.tasks:
+        if task.head is not None:
+            raise InputError(
+                f"its task {task.name!r} has a head, and nothing can be added to such a run",
+                where=folder,
+                way_out="tune all tasks together with 'onsa tune'",
+            )
     encoder = load_encoder(recipe, state.model_folder, home or state.recipes[0][0])
     run = Run(folder, progress)
     run.recipe = recipe
@@ -168,6 +175,13 @@ def _add(
     command: str,
 ) -> Run:
     new = load_tasks(run.recipe.tasks, home, run.recipe.seed)
+    for task in new:
+        if task.head is not None:
+            raise InputError(
+                "a task with a head cannot be added to a run",
+                where=f"task {task.name}",
+                way_out="write 'by: likelihood', or tune all tasks together with 'onsa tune'",
+            )
     positions = position_count(state.model_folder, run.recipe.trust_remote_code)
     check_rows([*new, *state.tasks], run.encoder, positions)
     replayed = _replayed(run, state, settings)

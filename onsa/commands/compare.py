@@ -22,7 +22,8 @@ from onsa.files import write_json, write_text
 from onsa.prepare import Ready, begin_run, check_adapters, check_rows, identity, make_ready
 from onsa.progress import Progress
 from onsa.recipe import Recipe
-from onsa.report.facts import origin, spent, stored_bytes, task_facts
+from onsa.report.costs import spent, stored_bytes
+from onsa.report.facts import origin, task_facts
 from onsa.report.ranking import Outcome, rank
 from onsa.report.ranking_page import render_ranking
 from onsa.run import Run, claim_folder

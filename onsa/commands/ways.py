@@ -16,7 +16,7 @@ from onsa.methods import Method, all_methods
 from onsa.prepare import Ready, begin_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, Training
-from onsa.report.facts import spent
+from onsa.report.costs import spent
 from onsa.training.train import make_plan
 
 BASE = "base"

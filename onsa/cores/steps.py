@@ -78,7 +78,7 @@ def fusion_facts(record: dict[str, Any]) -> dict[str, Any]:
         {"name": name, "angle": max(entry.pop("angles_rad", None) or [0.0]), **entry}
         for name, entry in record.pop("tensors").items()
     ]
-    angles = [tensor["angle"] for tensor in tensors if tensor["branch"] != "copied"]
+    angles = [each["angle"] for each in tensors if each["branch"] not in ("copied", "own")]
     return {
         **record,
         "angles": {"max": max(angles), "median": statistics.median(angles)},

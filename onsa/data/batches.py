@@ -93,8 +93,8 @@ def cut_facts(rows: Sequence[Encoded]) -> dict[str, int]:
     return {
         "rows": sum(row.cut_tokens > 0 for row in rows),
         "tokens": sum(row.cut_tokens for row in rows),
-        "reply_rows": sum(row.lost_tokens > 0 for row in rows),
-        "reply_tokens": sum(row.lost_tokens for row in rows),
+        "reply_rows": sum(row.lost_tokens > 0 for row in rows if row.target is None),
+        "reply_tokens": sum(row.lost_tokens for row in rows if row.target is None),
     }
 
 
@@ -124,7 +124,8 @@ def padded_tokens(plan: Plan, corpus: Corpus, pack_to: int | None = None) -> int
 
 def _padded_size(batch: list[Row], corpus: Corpus, pack_to: int | None) -> int:
     lengths = [len(corpus[task][row].ids) for task, row in batch]
-    if pack_to is not None:
+    task, row = batch[0]
+    if pack_to is not None and corpus[task][row].target is None:
         lengths = [sum(sequence) for sequence in sequences_of(lengths, pack_to)]
     return len(lengths) * max(lengths)
 
@@ -167,10 +168,11 @@ def _epochs(
         order = random.Random(f"{seed}/{epoch}")  # a string seed is hashed the same everywhere
         rows = [row for task in corpus for row in _drawn(task, corpus, weights[task], order)]
         order.shuffle(rows)
-        if pack_to is None:
-            batches = list(_bucketed(rows, corpus, batch_size))
-        else:
-            batches = list(_packed(rows, corpus, batch_size, pack_to, order))
+        batches = [
+            batch
+            for alike in _by_what_is_trained(rows, corpus)
+            for batch in _batches(alike, corpus, batch_size, pack_to, order)
+        ]
         order.shuffle(batches)
         yield batches
         epoch += 1
@@ -182,6 +184,29 @@ def _drawn(task: str, corpus: Corpus, weight: float, order: random.Random) -> li
     wanted = max(1, round(weight * size))
     rows = [(task, row) for _ in range(wanted // size) for row in range(size)]
     return rows + [(task, row) for row in order.sample(range(size), wanted % size)]
+
+
+def _by_what_is_trained(rows: list[Row], corpus: Corpus) -> list[list[Row]]:
+    """Rows whose replies are trained, and those for each task's head: a batch has rows of one."""
+    alike: dict[str, list[Row]] = {}
+    for task, row in rows:
+        kind = "" if corpus[task][row].target is None else f"head of {task}"
+        alike.setdefault(kind, []).append((task, row))
+    return list(alike.values())
+
+
+def _batches(
+    rows: list[Row],
+    corpus: Corpus,
+    batch_size: int,
+    pack_to: int | None,
+    order: random.Random,
+) -> Iterator[list[Row]]:
+    """Batches of rows that are alike; those for a head are never packed."""
+    task, row = rows[0]
+    if pack_to is None or corpus[task][row].target is not None:
+        return _bucketed(rows, corpus, batch_size)
+    return _packed(rows, corpus, batch_size, pack_to, order)
 
 
 def _bucketed(rows: list[Row], corpus: Corpus, batch_size: int) -> Iterator[list[Row]]:

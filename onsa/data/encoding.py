@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -31,9 +32,12 @@ class Encoded:
 
     ids: Sequence[int]
     labels: Sequence[int]
-    lost_tokens: int = 0  # reply tokens that the length limit cut off
+    lost_tokens: int = 0  # reply tokens, or tokens a head would read, that the limit cut off
     cut_tokens: int = 0  # all that it cut off
     weight: float = 1.0  # of its loss
+    target: int | float | tuple[int, ...] | None = None  # for a head; there are no labels then
+    type_ids: list[int] | None = None  # which text of a pair each token is of, for BERT and its kin
+    other_ids: list[int] | None = None  # of the reply that was not liked, for a ranking
 
     def __post_init__(self) -> None:
         for name in ("ids", "labels"):
@@ -41,6 +45,9 @@ class Encoded:
 
     @cached_property
     def trained_tokens(self) -> int:
+        """Tokens that are trained; what a head says counts as one."""
+        if self.target is not None:
+            return 1
         # The first token is never predicted, so it never counts.
         return sum(label != UNTRAINED for label in self.labels[1:])
 
@@ -101,9 +108,13 @@ class Rendered(NamedTuple):
 def encode(example: Example, encoder: Encoder) -> Encoded:
     """Ids and labels of a conversation, every reply in it trained up to and with its end token.
 
+    Of a row with a target: what the task's head reads.
+
     Raises:
         InputError: nothing is left to train on, or the template ends no reply with an end token.
     """
+    if example.target is not None:
+        return _encode_for_a_head(example, encoder)
     rendered = _rendered(example, encoder.tokenizer)
     encoding = encoder.tokenizer(
         rendered.text, add_special_tokens=False, return_offsets_mapping=True
@@ -118,11 +129,12 @@ def encode_together(
     if cache is None:
         parts = (examples[at : at + AT_ONCE] for at in range(0, len(examples), AT_ONCE))
         return [encoded for part in parts for encoded in _encode_many(part, encoder)]
-    keys = [cache.key(example) for example in examples]
+    # What a head reads is tokenised as it stands, which takes about as long as reading it back.
+    keys = [cache.key(each) if each.target is None else b"" for each in examples]
     found = cache.find(keys)
     new = [row for row, key in enumerate(keys) if key not in found]
     made = dict(zip(new, encode_together([examples[row] for row in new], encoder), strict=True))
-    cache.keep({keys[row]: _to_keep(encoded) for row, encoded in made.items()})
+    cache.keep({keys[row]: _to_keep(encoded) for row, encoded in made.items() if keys[row]})
     return [
         made[row] if row in made else _kept(found[key], examples[row])
         for row, key in enumerate(keys)
@@ -130,6 +142,8 @@ def encode_together(
 
 
 def _encode_many(examples: Sequence[Example], encoder: Encoder) -> list[Encoded]:
+    if any(example.target is not None for example in examples):
+        return [encode(example, encoder) for example in examples]
     try:
         rendered = [_rendered(example, encoder.tokenizer) for example in examples]
         encodings = encoder.tokenizer(
@@ -211,6 +225,59 @@ def _end_of_head(example: Example, text: str) -> int:
     return 0
 
 
+def _encode_for_a_head(example: Example, encoder: Encoder) -> Encoded:
+    """The ids of what a head reads: as plain transformers encodes a text or a pair.
+
+    A tokenizer without a form for pairs (most causal models') gets both as one text. Of a ranking
+    it is the whole conversation, with the reply that is liked and with the other one.
+    """
+    if "rejected" in example.extra:
+        other = {**example.messages[-1], "content": example.extra["rejected"]}
+        liked, rejected = (
+            _conversation_ids((*example.prompt, reply), encoder)
+            for reply in (example.messages[-1], other)
+        )
+        limit = encoder.max_length
+        lost = max(0, len(liked) - limit) + max(0, len(rejected) - limit)
+        # Cut on the left: what tells the replies apart is at the end.
+        return _for_a_head(example, liked[-limit:], lost, other_ids=rejected[-limit:])
+    tokenizer, texts = encoder.tokenizer, example.texts
+    specials = tokenizer.num_special_tokens_to_add
+    if len(texts) == 2 and specials(pair=True) <= specials(pair=False):
+        texts = ("\n\n".join(texts),)
+    whole = cut = tokenizer(*texts)
+    if len(whole["input_ids"]) > encoder.max_length:
+        with _cut_at(tokenizer, encoder.truncation):
+            cut = tokenizer(*texts, truncation=True, max_length=encoder.max_length)
+    lost = len(whole["input_ids"]) - len(cut["input_ids"])
+    type_ids = list(cut["token_type_ids"]) if any(cut.get("token_type_ids") or ()) else None
+    if not cut["input_ids"]:
+        raise InputError("no token is left of the text", where=example.source, way_out="mend it")
+    return _for_a_head(example, list(cut["input_ids"]), lost, type_ids=type_ids)
+
+
+def _for_a_head(example: Example, ids: list[int], lost: int, **more: Any) -> Encoded:
+    return Encoded(
+        ids, [], lost, cut_tokens=lost, weight=example.weight, target=example.target, **more
+    )
+
+
+@contextmanager
+def _cut_at(tokenizer: Any, end: Truncation) -> Iterator[None]:
+    """The tokenizer itself, which goes with the result, is afterwards as it was."""
+    before = tokenizer.truncation_side
+    tokenizer.truncation_side = end
+    try:
+        yield
+    finally:
+        tokenizer.truncation_side = before
+
+
+def _conversation_ids(messages: Sequence[dict[str, str]], encoder: Encoder) -> list[int]:
+    text = render(messages, encoder.tokenizer).rstrip()
+    return list(encoder.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
 def render(messages: Sequence[dict[str, str]], tokenizer: Any, generation: bool = False) -> str:
     """The conversation as text by the tokenizer's own chat template."""
     try:
@@ -285,4 +352,5 @@ def end_tokens(tokenizer: Any) -> set[int]:
     """Ids that end a reply: the tokenizer's own, and the turn marks that chat templates use."""
     marks = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>", "</s>")
     vocabulary = tokenizer.get_vocab()
-    return {tokenizer.eos_token_id} | {vocabulary[mark] for mark in marks if mark in vocabulary}
+    own = set() if tokenizer.eos_token_id is None else {tokenizer.eos_token_id}
+    return own | {vocabulary[mark] for mark in marks if mark in vocabulary}

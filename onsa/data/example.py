@@ -15,8 +15,10 @@ class Example:
     entry, ...); rows of texts with a label or a number have those as `texts` (one, or a pair) and
     `label`, whatever kind of task reads them. `source` says where it came from
     (`train.jsonl:17`), for messages to people. `weight` is that of its loss. Rows of one `group`
-    (a passage, a person) stay on one side of a split and are resampled together. `only_last`: of
-    several replies only the last one is trained.
+    (a passage, a person) stay on one side of a split and are resampled together. `target` is what
+    a task's head is to say of the row, where the task has one: the number of a label, 0 and 1 for
+    each of several labels, a number. `only_last`: of several replies only
+    the last one is trained.
     """
 
     messages: tuple[dict[str, str], ...]
@@ -24,6 +26,7 @@ class Example:
     source: str = ""
     weight: float = 1.0
     group: str = ""
+    target: int | float | tuple[int, ...] | None = None
     only_last: bool = False
 
     @property
@@ -33,3 +36,8 @@ class Example:
     @property
     def reply(self) -> str:
         return self.messages[-1]["content"]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What a head reads: one text, or a pair."""
+        return tuple(self.extra.get("texts") or (self.prompt[-1]["content"],))

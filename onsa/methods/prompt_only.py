@@ -43,6 +43,13 @@ def no_epochs(settings: Any, num_train_epochs: float) -> float:
 @method("prompt_only", settings=PromptOnly, paper="arXiv:2005.14165", epochs=no_epochs)
 def prompt_only(run: Run, settings: PromptOnly) -> Weights:
     """Train nothing: a role, an instruction, examples before each question, or none of them."""
+    for task in run.tasks:
+        if task.head is not None:
+            raise InputError(
+                "what is said by a new head cannot be prompted for",
+                where=f"task {task.name}",
+                way_out="write 'by: likelihood' in the task, or leave prompt_only out",
+            )
     tasks = [prompted(task, **settings.model_dump(), seed=run.recipe.seed) for task in run.tasks]
     check_rows(tasks, run.encoder, position_count(run.companions, run.recipe.trust_remote_code))
     first = {task.name: list(task.evaluation[0].prompt) for task in tasks}

@@ -6,22 +6,19 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 import yaml
 
 from onsa import __version__
-from onsa.adapter import Adapter
 from onsa.files import read_json
-from onsa.metrics.crossed import average_interval
-from onsa.metrics.intervals import mean_interval
 from onsa.metrics.paired import compare_paired
+from onsa.report.costs import spent, stored_bytes
+from onsa.report.results import average, groups_of, normalised, score_of, scores_of
 from onsa.resources import describe_machine, versions
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.masks import ParameterMask
-    from onsa.run import Run, StepRecord
+    from onsa.run import Run
     from onsa.tasks import Task
 
 Scores = dict[tuple[str, str], dict[str, Any]]  # (path, stage) -> task -> scores, replies, loss
@@ -42,6 +39,7 @@ def collect(
         "adapter": adapter(run),
         "tasks": [task_facts(task) for task in run.tasks],
         "results": results(run, scores),
+        "normalised": normalised(run.tasks, _ends(run, scores)),
         "flips": flips(run, scores),
         "paths": paths(run, scores),
         "retention": retention(run, scores),
@@ -87,11 +85,11 @@ def _steps(run: Run) -> list[dict[str, Any]]:
 
 def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
     """The ends of all ways: the base, the baselines, the result."""
-    rows = [_result(run, "base", "base", scores["base", "base"])]
-    for path in _paths(run):
-        role = "result" if path == run.recipe.method else "baseline"
-        rows.append(_result(run, path, role, _end(run, scores, path)))
-    return rows
+    roles = {"base": "base", run.recipe.method: "result"}
+    return [
+        _result(run, label, roles.get(label, "baseline"), found)
+        for label, found in _ends(run, scores).items()
+    ]
 
 
 def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -104,7 +102,7 @@ def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str,
             {
                 "label": label,
                 "role": "base" if label == "base" else "result" if label == end else "baseline",
-                "scores": _intervals(run.untrained_tasks, scores[label]),
+                **scores_of(run.untrained_tasks, scores[label]),
             }
             for label in labels
         ],
@@ -160,67 +158,10 @@ def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[s
     return {
         "label": label,
         "role": role,
-        "scores": _intervals(run.tasks, found),
+        **scores_of(run.tasks, found),
         "average": average(run.tasks, found),
         **spent(own),
         "stored_bytes": stored_bytes(run, label),
-    }
-
-
-def stored_bytes(run: Run, label: str) -> int:
-    """What the result of a way weighs on disk, written as `output_dtype`; of an adapter, what is
-    its own: the base is not in it."""
-    ends = [stage.weights for stage in run.stages if stage.path == label] or [run.base]
-    kept = ends if label in run.specialists else ends[-1:]
-    of_an_entry = torch.finfo(getattr(torch, run.recipe.output_dtype)).bits // 8
-    return sum(
-        each.stored_bytes if isinstance(each, Adapter) else of_an_entry * each.entry_count
-        for each in kept
-    )
-
-
-def spent(steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """What steps took, without their scoring: work adds up, of memory the most counts."""
-    facts = [record.facts for record in steps if "trained_tokens" in record.facts]
-    energies = [fact["energy_kwh"] for fact in facts]
-    seconds = sum(record.seconds for record in steps if not record.name.startswith("score/"))
-    return {
-        "trained_tokens": sum(fact["trained_tokens"] for fact in facts),
-        "processed_tokens": sum(fact["processed_tokens"] for fact in facts),
-        "seconds": round(seconds, 1),
-        "trained_entries": max((fact["trained_entries"] for fact in facts), default=0),
-        "training_seconds": round(sum(fact["training_seconds"] for fact in facts), 1),
-        "training_flops": sum(fact["training_flops"] for fact in facts),
-        "energy_kwh": None if None in energies else sum(energies),
-        "peak_memory_bytes": max((fact["peak_memory_bytes"] for fact in facts), default=0),
-        "optimizer_bytes": max((fact["optimizer_bytes"] for fact in facts), default=0),
-    }
-
-
-def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float | None] | None:
-    """The mean over tasks with a 95 % interval, or nothing where losses and shares would mix."""
-    if len({task.higher_is_better for task in tasks}) > 1:
-        return None
-    interval = average_interval([np.array([found[task.name]["scores"]], float) for task in tasks])
-    if all(task.mode != "loss" for task in tasks):
-        interval = interval.within(0.0, 1.0)
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-
-def _intervals(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, Any]:
-    return {task.name: _interval(task, found[task.name]) for task in tasks}
-
-
-def _interval(task: Task, found: Mapping[str, Any], rows: int | None = None) -> dict[str, Any]:
-    interval = mean_interval(found["scores"][:rows])
-    if task.mode != "loss":
-        interval = interval.within(0.0, 1.0)
-    return {
-        "mean": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "n": interval.n,
-        "loss": found.get("loss"),
     }
 
 
@@ -242,7 +183,7 @@ def paths(run: Run, scores: Scores) -> list[dict[str, Any]]:
                     {
                         "label": stage["label"],
                         "scores": {
-                            task.name: _interval(task, stage["found"][task.name], rows)
+                            task.name: score_of(task, stage["found"][task.name], rows)
                             for task in run.tasks
                         },
                     }
@@ -293,7 +234,7 @@ def _flip(
     # A loss is better when lower; compared as its negative, "gained" means better everywhere.
     sign = 1.0 if task.higher_is_better else -1.0
     old, new = ([sign * value for value in found["scores"]] for found in (before, after))
-    paired = compare_paired(old, new)
+    paired = compare_paired(old, new, groups_of(task, len(old)))
     changed = [row for row in range(len(old)) if task.mode != "loss" and old[row] != new[row]]
     return {
         "from": before_label,
@@ -396,6 +337,7 @@ def task_facts(task: Task) -> dict[str, Any]:
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
+        "how": task.how,
         "higher_is_better": task.higher_is_better,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
@@ -409,6 +351,11 @@ def _paths(run: Run) -> list[str]:
     """The ways of tuning of this run, baselines first."""
     seen = list(dict.fromkeys(stage.path for stage in run.stages))
     return [path for path in seen if path != run.recipe.method] + [run.recipe.method]
+
+
+def _ends(run: Run, scores: Scores) -> dict[str, dict[str, Any]]:
+    """The scores of the base and of the end of each way, by label."""
+    return {"base": scores["base", "base"]} | {p: _end(run, scores, p) for p in _paths(run)}
 
 
 def _end(run: Run, scores: Scores, path: str) -> dict[str, Any]:

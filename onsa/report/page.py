@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from onsa.report import charts, words
 from onsa.report.scores import Facts
-from onsa.report.sections import cores, flips, provenance, results, stages, training
+from onsa.report.sections import cores, flips, measures, provenance, results, stages, training
 from onsa.report.verdict import verdict
 
 Sections = tuple[tuple[str, str, Callable[[Facts], Any]], ...]
@@ -27,6 +27,8 @@ HERE = Path(__file__).parent
 # Anchor (and template), heading, and what makes the view; a view of None leaves the section out.
 SECTIONS: Sections = (
     ("scores", "All scores", results.scores),
+    ("measures", "Figures over all rows", measures.measures),
+    ("normalised", "Average normalised score", measures.normalised),
     ("stages", "The seesaw, stage by stage", stages.stages),
     ("retention", "What each task kept", stages.retention),
     ("untrained", "Tasks that were not trained", results.untrained),

@@ -6,22 +6,28 @@ reply is scored. A `Task` is one task of a run: examples of a kind, ready to tra
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel
 
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
+from onsa.heads import Head
+from onsa.metrics.intervals import Measures
 from onsa.recipe import validated
 
-Mode = Literal["generate", "choose", "loss"]
+Replies = Sequence[str]
+Examples = Sequence[Example]
+Mode = Literal["generate", "choose", "loss", "head"]
 
 # Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
 # a file may move.
@@ -44,6 +50,14 @@ class Rows(NamedTuple):
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
+    head: Head | None = None  # what the task's head says, where it has one
+
+    def changed(self, change: Callable[[Example], Example], head: Head | None = None) -> Rows:
+        """The rows, each of them changed, for a head."""
+        train, evaluation = (
+            [change(row) for row in part] for part in (self.train, self.evaluation)
+        )
+        return Rows(train, evaluation, self.notes, head)
 
 
 @dataclass(frozen=True)
@@ -51,8 +65,14 @@ class Kind:
     """A kind of task.
 
     `mode` says what is scored: a greedy reply ("generate"), the likeliest of `extra["choices"]`
-    ("choose"), or nothing but the held-out loss on the replies ("loss"). `load(settings,
+    ("choose"), what the task's own head says ("head"), or nothing but the held-out loss on the
+    replies ("loss"); settings with a `mode` of their own decide instead. `load(settings,
     base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1.
+
+    What more a report can say of all rows together: `measures`, figures that are no mean of the
+    scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
+    worth a picture; `restated`, the mean score in other units, by monotone functions (perplexity of
+    a loss); `how(settings, examples)`, what else one must know to get the same figures.
     """
 
     name: str
@@ -63,6 +83,10 @@ class Kind:
     mode: Mode
     score: Callable[[str, Example, Any], float] | None = None
     higher_is_better: bool = True
+    measures: Callable[[Replies, Examples, Any], Measures] | None = None
+    classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
+    restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
+    how: Callable[[Any, Examples], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +100,7 @@ class Task:
     evaluation: tuple[Example, ...]
     weight: float = 1.0
     notes: tuple[str, ...] = ()
+    head: Head | None = None
 
     @property
     def metric(self) -> str:
@@ -83,7 +108,8 @@ class Task:
 
     @property
     def mode(self) -> Mode:
-        return find_kind(self.kind).mode
+        mode: Mode = getattr(self.settings, "mode", None) or find_kind(self.kind).mode
+        return mode
 
     @property
     def higher_is_better(self) -> bool:
@@ -92,13 +118,38 @@ class Task:
     @property
     def max_new_tokens(self) -> int:
         """The longest reply that is generated, in tokens; 0 where none is."""
-        return int(getattr(self.settings, "max_new_tokens", 0))
+        return int(getattr(self.settings, "max_new_tokens", 0)) if self.mode == "generate" else 0
 
     def score(self, reply: str, example: Example) -> float:
         """From 0 to 1: the reference reply scores 1, an empty one 0."""
         score = find_kind(self.kind).score
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
         return score(reply, example, self.settings) if reply.strip() else 0.0
+
+    def measures(self, replies: Replies, examples: Examples) -> dict[str, float]:
+        """The kind's figures over all these rows; NaN where one is not defined."""
+        measure = self.measure(replies, examples)
+        return measure(np.arange(len(replies))) if measure else {}
+
+    def measure(self, replies: Replies, examples: Examples) -> Measures | None:
+        """The kind's figures of any choice of these rows, for resampling."""
+        measures = find_kind(self.kind).measures
+        return measures(replies, examples, self.settings) if measures and replies else None
+
+    def classes(self, replies: Replies, examples: Examples) -> tuple[list[str], list[str]] | None:
+        """The true and the replied label of each row, where the kind is about labels."""
+        classes = find_kind(self.kind).classes
+        return classes(replies, examples, self.settings) if classes and replies else None
+
+    @property
+    def restated(self) -> Mapping[str, Callable[[float], float]]:
+        return find_kind(self.kind).restated
+
+    @property
+    def how(self) -> str:
+        """What else one must know to get the same figures."""
+        how = find_kind(self.kind).how
+        return how(self.settings, self.evaluation) if how else ""
 
     @cached_property
     def digest(self) -> str:
@@ -108,14 +159,14 @@ class Task:
             for examples in (self.train, self.evaluation)
         ]
         settings = self.settings.model_dump(mode="json", exclude=LOADING)
-        return digest_of_json([self.name, self.kind, self.weight, settings, rows])
+        head = dataclasses.asdict(self.head) if self.head else None
+        return digest_of_json([self.name, self.kind, self.weight, settings, rows, head])
 
 
-def _identity(example: Example) -> list[Any]:
+def _identity(row: Example) -> list[Any]:
     """What of a row training and scoring depend on."""
-    plain = example.weight == 1 and not example.only_last
-    how = [] if plain else [example.weight, example.only_last]
-    return [example.messages, example.extra, *how]
+    last = [row.only_last] if row.only_last else []
+    return [row.messages, row.extra, row.weight, row.target, *last]
 
 
 @cache
@@ -154,7 +205,14 @@ def load_task(
         values = validated(found.settings, dict(settings), "settings")
         rows = found.load(values, base_folder, seed)
         task = Task(
-            name, kind, values, tuple(rows.train), tuple(rows.evaluation), weight, rows.notes
+            name,
+            kind,
+            values,
+            tuple(rows.train),
+            tuple(rows.evaluation),
+            weight,
+            rows.notes,
+            rows.head,
         )
         _check_references(task)
     except InputError as fault:

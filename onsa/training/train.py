@@ -25,6 +25,7 @@ from onsa.data.batches import (
     trained_tokens,
 )
 from onsa.data.encoding import Encoded, Encoder
+from onsa.heads import without_heads
 from onsa.isolation import Hold, held, prove_held
 from onsa.masks import ParameterMask
 from onsa.models import load_model, save_trained
@@ -115,7 +116,7 @@ def train(
         keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
         part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
             to 1; several trainings that share one do not warm up anew.
-        hold_rule: what is held, in words, for the report.
+        hold_rule: what is held, in words, for the report. Heads are new and never held.
         load: makes a model of `start`.
         reshape: makes of the loaded model the one that is trained, such as one with an adapter.
         hold_added: what of the reshaped model is held still; `hold` is of `start`.
@@ -142,6 +143,8 @@ def train(
     if reshape is not None:
         torch.manual_seed(seed)  # what it adds may start at random
         model = reshape(model)
+    if hold is not None:
+        hold = without_heads(hold)
     held_still = hold if hold_added is None else hold_added(model)
     if training.gradient_checkpointing:
         with warnings.catch_warnings():
@@ -155,7 +158,7 @@ def train(
         rates_of = rate_of or rates(start.float_shapes, training)
         trainer = make_trainer(step, model, plan, corpus, training, seed, hold_now, start, rates_of)
         trainer.part_of_schedule = part_of_schedule
-        if training.packing:
+        if training.packing and any(row.target is None for row in rows):
             require_apart(trainer.model)
         if training.eval_steps is not None:
             trainer.keep_best(BestState(step, trainer, tasks, encoder, training))

@@ -11,7 +11,7 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,15 +30,16 @@ from transformers.utils.logging import disable_progress_bar
 
 from onsa.choosing.choices import RateOf
 from onsa.data.batches import Plan
+from onsa.data.collation import head_batch, padded
 from onsa.data.encoding import UNTRAINED, Encoded
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.isolation import Hold
-from onsa.losses import token_losses
+from onsa.losses import token_losses, trained_count
 from onsa.models import compute_dtype, first_position, save_trained
 from onsa.recipe import BEST_STATE_KEYS, Training
 from onsa.training.flop_meter import FlopMeter
-from onsa.training.packing import PackingCollator, pack_length
+from onsa.training.packing import Collate, PackingCollator, pack_length
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 
 TRAINED_FILE = "trained.safetensors"  # of a model of PEFT, in a checkpoint
 CHECKPOINT_MARK = "onsa.json"  # written last: a checkpoint without it was cut off
-
-Collate = Callable[[list[tuple[int, Encoded]]], dict[str, torch.Tensor]]
 
 disable_progress_bar()  # ours shows the time left
 
@@ -120,10 +119,10 @@ class PlannedTrainer(Trainer):
         )
         return self.accelerator.prepare(loader)
 
-    def batch_at(self, number: int) -> dict[str, torch.Tensor]:
+    def batch_at(self, number: int) -> dict[str, Any]:
         """A batch of the plan, where the model is."""
         rows = [self.train_dataset[index] for index in _order_of(self.plan)[number]]
-        return {key: each.to(self.args.device) for key, each in self.collate(rows).items()}
+        return dict(self._prepare_inputs(self.collate(rows)))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """All that trains, for a model of PEFT, whose own files leave out reparametrisations.
@@ -167,9 +166,14 @@ class PlannedTrainer(Trainer):
         losses, owners = token_losses(model, inputs, self.args.label_smoothing_factor)
         self._record(losses.detach(), owners)
         if "weights" in inputs:
-            losses = losses * inputs["weights"][:, 1:][inputs["labels"][:, 1:] != UNTRAINED]
+            losses = losses * weights_of_losses(inputs)
         items = num_items_in_batch if num_items_in_batch is not None else losses.numel()
         return losses.sum() / items
+
+    def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> torch.Tensor:
+        """What the loss of a step is divided by. The Trainer's own count takes every label for one
+        of tokens, of which the first is not predicted (transformers 5.23)."""
+        return torch.tensor(sum(map(trained_count, batch_samples)), device=device)
 
     def _record(self, losses: torch.Tensor, owners: torch.Tensor) -> None:
         for number, task in enumerate(self.corpus):
@@ -252,9 +256,17 @@ def collator(
     pack_to = pack_length(training)
     plain: Collate = _Collator(pad_id, list(corpus))
     if pack_to is not None:
-        plain = PackingCollator(pad_id, pack_to, first_position(config))
+        plain = PackingCollator(plain, pad_id, pack_to, first_position(config))
     weighted = _Weighted(plain, plan, corpus)
     return weighted if weighted.differs else plain
+
+
+def weights_of_losses(batch: dict[str, Any]) -> torch.Tensor:
+    """The weight of each of the losses of a batch."""
+    weights: torch.Tensor = batch["weights"]
+    if "head" in batch:
+        return weights
+    return weights[:, 1:][batch["labels"][:, 1:] != UNTRAINED]
 
 
 class _Weighted:
@@ -275,36 +287,37 @@ class _Weighted:
                 way_out="mend the data's weights",
             )
 
-    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, Any]:
         batch = self.plain(rows)
         # By the collator itself, so that each weight lies where its row's tokens do.
-        numbered = [(number, row) for number, (_, row) in enumerate(rows)]
-        owners = self.plain(numbered)["task"]
-        weights = torch.tensor([row.weight / self.mean for _, row in rows])[owners]
-        if weights.dim() == 1:
+        weights = torch.tensor([row.weight / self.mean for _, row in rows])
+        if "position_ids" in batch:
+            numbered = [(number, row) for number, (_, row) in enumerate(rows)]
+            weights = weights[self.plain(numbered)["task"]]
+        elif "head" not in batch:
             weights = weights[:, None].expand_as(batch["labels"])
         return {**batch, "weights": weights}
 
 
 class _Collator:
-    """Right-padded tensors of a batch: input_ids, attention_mask, labels, task (its number)."""
+    """Right-padded tensors of a batch: input_ids, attention_mask, labels, task (its number); of
+    rows for a head see `head_batch`."""
 
     def __init__(self, pad_id: int, tasks: list[str]) -> None:
         self.pad_id = pad_id
         self.tasks = tasks
 
-    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, torch.Tensor]:
-        width = max(len(row.ids) for _, row in rows)
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, Any]:
+        owners = torch.tensor([task for task, _ in rows])
+        encoded = [row for _, row in rows]
+        if encoded[0].target is not None:
+            return {**head_batch(encoded, self.tasks[rows[0][0]], self.pad_id), "task": owners}
         return {
-            "input_ids": _padded([row.ids for _, row in rows], width, self.pad_id),
-            "attention_mask": _padded([[1] * len(row.ids) for _, row in rows], width, 0),
-            "labels": _padded([row.labels for _, row in rows], width, UNTRAINED),
-            "task": torch.tensor([task for task, _ in rows]),
+            "input_ids": padded([row.ids for row in encoded], self.pad_id),
+            "attention_mask": padded([[1] * len(row.ids) for row in encoded], 0),
+            "labels": padded([row.labels for row in encoded], UNTRAINED),
+            "task": owners,
         }
-
-
-def _padded(rows: Sequence[Sequence[int]], width: int, filler: int) -> torch.Tensor:
-    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
 
 
 class _Callback(TrainerCallback):
