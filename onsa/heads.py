@@ -240,9 +240,8 @@ def head_loss(head: Head, logits: Tensor, targets: Tensor, label_smoothing: floa
     """The loss of each row; `logits` (rows, outputs), of a ranking (2 × rows, 1): the replies
     liked, then those not liked.
 
-    Cross-entropy; the mean binary one over several labels; the squared error in units of the
-    spread; of a ranking the negative log-likelihood of Bradley and Terry. `label_smoothing` is of
-    the first alone.
+    Cross-entropy, which alone can be smoothed; the mean binary one over several labels; the squared
+    error in units of the spread; of a ranking the negative log-likelihood of Bradley and Terry.
     """
     if head.problem == "single_label_classification":
         return nn.functional.cross_entropy(

@@ -18,8 +18,9 @@ def token_losses(
     """The loss of every trained token of a batch, and the number of the task it belongs to.
 
     `label_smoothing` is the share of each target that is spread evenly over the vocabulary
-    (Szegedy et al. 2016, arXiv:1512.00567). Of a batch for a head (`head_batch`): the loss of
-    every row.
+    (Szegedy et al. 2016, arXiv:1512.00567), or over the labels.
+
+    Of a batch for a head (`head_batch`): the loss of every row.
     """
     if "head" in inputs:
         return row_losses(model, inputs, label_smoothing)
@@ -30,15 +31,22 @@ def token_losses(
     return losses, owners
 
 
+def trained_count(batch: dict[str, Any]) -> int:
+    """The trained tokens of a batch; a row for a head counts as one."""
+    if "head" in batch:
+        return len(batch["labels"])
+    return int((batch["labels"][:, 1:] != UNTRAINED).sum())
+
+
 def row_losses(
     model: Any, inputs: dict[str, Any], label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """The loss of every row of a batch for a head, and the number of the task it belongs to."""
     inputs = dict(inputs)
-    task, targets, owners = (inputs.pop(key) for key in ("head", "labels", "task"))
     inputs.pop("weights", None)
-    logits = head_logits(model, task, inputs)
-    return head_loss(head_of(model, task), logits, targets, label_smoothing), owners
+    task, targets, owners = (inputs.pop(key) for key in ("head", "labels", "task"))
+    head, logits = head_of(model, task), head_logits(model, task, inputs)
+    return head_loss(head, logits, targets, label_smoothing), owners
 
 
 def reply_logits(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:

@@ -103,6 +103,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     encoder = load_encoder(recipe, model_folder, base_folder, speaks(both))
     model = check_model(Weights(model_folder), recipe.trust_remote_code, heads, generative)
     check_rates(recipe, model)
+    check_effects(recipe, tasks)
     check_metric(recipe, tasks)
     virtual_tokens = check_adapters(ways, recipe, model_folder, encoder)
     if heads:
@@ -399,6 +400,21 @@ def check_rates(recipe: Recipe, model: Checked) -> None:
     own = [recipe.with_training(baseline.training).training for baseline in recipe.baselines]
     for training in (recipe.training, *own):
         rates(model.shapes, training)
+
+
+def check_effects(recipe: Recipe, tasks: list[Task]) -> None:
+    """Refuse training keys that are of replies where all that trains is heads."""
+    heads = [task.head for task in tasks]
+    smooth = {None, "single_label_classification"}
+    useless = {
+        "packing": all(heads),
+        "label_smoothing_factor": not any((head and head.problem) in smooth for head in heads),
+    }
+    for key, is_useless in useless.items():
+        if is_useless and recipe.training.differs(key):
+            raise InputError(
+                f"{key} has no effect on the heads of these tasks", where=key, way_out="take it out"
+            )
 
 
 def check_metric(recipe: Recipe, tasks: list[Task]) -> None:

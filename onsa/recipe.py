@@ -295,8 +295,7 @@ class Recipe(Settings):
             given = self.with_training(changes).training.metric_for_best_model
             if given not in names:
                 raise InputError(
-                    f"{given!r} is no task of the recipe",
-                    where="metric_for_best_model",
+                    f"metric_for_best_model {given!r} is no task of the recipe",
                     way_out=did_you_mean(given, names),
                 )
         return self

@@ -44,6 +44,7 @@ class KeptExample(Settings):
     weight: float = 1.0
     group: str = ""
     target: int | float | list[int] | None = None
+    only_last: bool = False
 
 
 class KeptTask(Settings):
@@ -175,6 +176,7 @@ def _task_from_json(kept: KeptTask, where: Path) -> Task:
             row.weight,
             row.group,
             tuple(row.target) if isinstance(row.target, list) else row.target,
+            row.only_last,
         )
         for row in kept.evaluation
     )

@@ -104,8 +104,8 @@ def cut_facts(rows: Sequence[Encoded]) -> dict[str, int]:
     return {
         "rows": sum(row.cut_tokens > 0 for row in rows),
         "tokens": sum(row.cut_tokens for row in rows),
-        "reply_rows": sum(row.lost_tokens > 0 for row in rows),
-        "reply_tokens": sum(row.lost_tokens for row in rows),
+        "reply_rows": sum(row.lost_tokens > 0 for row in rows if row.target is None),
+        "reply_tokens": sum(row.lost_tokens for row in rows if row.target is None),
     }
 
 
@@ -135,7 +135,8 @@ def padded_tokens(plan: Plan, corpus: Corpus, pack_to: int | None = None) -> int
 
 def _padded_size(batch: list[Row], corpus: Corpus, pack_to: int | None) -> int:
     lengths = [len(corpus[task][row].ids) for task, row in batch]
-    if pack_to is not None:
+    task, row = batch[0]
+    if pack_to is not None and corpus[task][row].target is None:
         lengths = [sum(sequence) for sequence in sequences_of(lengths, pack_to)]
     return len(lengths) * max(lengths)
 
@@ -178,12 +179,11 @@ def _epochs(
         order = random.Random(f"{seed}/{epoch}")  # a string seed is hashed the same everywhere
         rows = [row for task in corpus for row in _drawn(task, corpus, weights[task], order)]
         order.shuffle(rows)
-        batches: Plan = []
-        for alike in _by_what_is_trained(rows, corpus):
-            if pack_to is None:
-                batches += _bucketed(alike, corpus, batch_size)
-            else:
-                batches += _packed(alike, corpus, batch_size, pack_to, order)
+        batches = [
+            batch
+            for alike in _by_what_is_trained(rows, corpus)
+            for batch in _batches(alike, corpus, batch_size, pack_to, order)
+        ]
         order.shuffle(batches)
         yield batches
         epoch += 1
@@ -204,6 +204,20 @@ def _by_what_is_trained(rows: list[Row], corpus: Corpus) -> list[list[Row]]:
         kind = "" if corpus[task][row].target is None else f"head of {task}"
         alike.setdefault(kind, []).append((task, row))
     return list(alike.values())
+
+
+def _batches(
+    rows: list[Row],
+    corpus: Corpus,
+    batch_size: int,
+    pack_to: int | None,
+    order: random.Random,
+) -> Iterator[list[Row]]:
+    """Batches of rows that are alike; those for a head are never packed."""
+    task, row = rows[0]
+    if pack_to is None or corpus[task][row].target is not None:
+        return _bucketed(rows, corpus, batch_size)
+    return _packed(rows, corpus, batch_size, pack_to, order)
 
 
 def _bucketed(rows: list[Row], corpus: Corpus, batch_size: int) -> Iterator[list[Row]]:

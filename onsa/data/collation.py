@@ -20,7 +20,8 @@ def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
 def head_batch(rows: Sequence[Encoded], task: str, pad_id: int) -> dict[str, Any]:
     """A batch of one task's rows for its head: `labels` are what the head is to say, `head` names
     the task. Of a ranking all replies liked come first, then all others."""
-    ids = [row.ids for row in rows] + [row.other_ids for row in rows if row.other_ids is not None]
+    ids: list[Sequence[int]] = [row.ids for row in rows]
+    ids += [row.other_ids for row in rows if row.other_ids is not None]
     batch: dict[str, Any] = {
         "input_ids": padded(ids, pad_id),
         "attention_mask": padded([[1] * len(each) for each in ids], 0),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -107,6 +108,8 @@ class Rendered(NamedTuple):
 def encode(example: Example, encoder: Encoder) -> Encoded:
     """Ids and labels of a conversation, every reply in it trained up to and with its end token.
 
+    Of a row with a target: what the task's head reads.
+
     Raises:
         InputError: nothing is left to train on, or the template ends no reply with an end token,
             or leaves out tools.
@@ -129,11 +132,12 @@ def encode_together(
     if cache is None:
         parts = (examples[at : at + AT_ONCE] for at in range(0, len(examples), AT_ONCE))
         return [encoded for part in parts for encoded in _encode_many(part, encoder)]
-    keys = [cache.key(example) for example in examples]
+    # What a head reads is tokenised as it stands, which takes about as long as reading it back.
+    keys = [cache.key(each) if each.target is None else b"" for each in examples]
     found = cache.find(keys)
     new = [row for row, key in enumerate(keys) if key not in found]
     made = dict(zip(new, encode_together([examples[row] for row in new], encoder), strict=True))
-    cache.keep({keys[row]: _to_keep(encoded) for row, encoded in made.items()})
+    cache.keep({keys[row]: _to_keep(encoded) for row, encoded in made.items() if keys[row]})
     return [
         made[row] if row in made else _kept(found[key], examples[row])
         for row, key in enumerate(keys)
@@ -141,6 +145,8 @@ def encode_together(
 
 
 def _encode_many(examples: Sequence[Example], encoder: Encoder) -> list[Encoded]:
+    if any(example.target is not None for example in examples):
+        return [encode(example, encoder) for example in examples]
     try:
         rendered = [_rendered(example, encoder.tokenizer) for example in examples]
         encodings = encoder.tokenizer(
@@ -237,20 +243,37 @@ def _encode_for_a_head(example: Example, encoder: Encoder) -> Encoded:
         limit = encoder.max_length
         lost = max(0, len(liked) - limit) + max(0, len(rejected) - limit)
         # Cut on the left: what tells the replies apart is at the end.
-        ids, others = liked[-limit:], rejected[-limit:]
-        return Encoded(ids, [], lost, lost, example.weight, example.target, None, others)
+        return _for_a_head(example, liked[-limit:], lost, other_ids=rejected[-limit:])
     tokenizer, texts = encoder.tokenizer, example.texts
     specials = tokenizer.num_special_tokens_to_add
     if len(texts) == 2 and specials(pair=True) <= specials(pair=False):
         texts = ("\n\n".join(texts),)
-    whole = tokenizer(*texts)
-    cut = tokenizer(*texts, truncation=True, max_length=encoder.max_length)
+    whole = cut = tokenizer(*texts)
+    if len(whole["input_ids"]) > encoder.max_length:
+        with _cut_at(tokenizer, encoder.truncation):
+            cut = tokenizer(*texts, truncation=True, max_length=encoder.max_length)
     lost = len(whole["input_ids"]) - len(cut["input_ids"])
     type_ids = list(cut["token_type_ids"]) if any(cut.get("token_type_ids") or ()) else None
     if not cut["input_ids"]:
         raise InputError("no token is left of the text", where=example.source, way_out="mend it")
-    ids = list(cut["input_ids"])
-    return Encoded(ids, [], lost, lost, example.weight, example.target, type_ids)
+    return _for_a_head(example, list(cut["input_ids"]), lost, type_ids=type_ids)
+
+
+def _for_a_head(example: Example, ids: list[int], lost: int, **more: Any) -> Encoded:
+    return Encoded(
+        ids, [], lost, cut_tokens=lost, weight=example.weight, target=example.target, **more
+    )
+
+
+@contextmanager
+def _cut_at(tokenizer: Any, end: Truncation) -> Iterator[None]:
+    """The tokenizer itself, which goes with the result, is afterwards as it was."""
+    before = tokenizer.truncation_side
+    tokenizer.truncation_side = end
+    try:
+        yield
+    finally:
+        tokenizer.truncation_side = before
 
 
 def _conversation_ids(messages: Sequence[Message], tools: Any, encoder: Encoder) -> list[int]:

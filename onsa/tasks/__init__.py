@@ -234,11 +234,10 @@ class Task:
         return digest_of_json([self.name, self.kind, self.weight, settings, rows, head])
 
 
-def _identity(example: Example) -> list[Any]:
+def _identity(row: Example) -> list[Any]:
     """What of a row training and scoring depend on."""
-    plain = example.weight == 1 and not example.only_last and example.target is None
-    how = [] if plain else [example.weight, example.only_last, example.target]
-    return [example.messages, example.extra, *how]
+    last = [row.only_last] if row.only_last else []
+    return [row.messages, row.extra, row.weight, row.target, *last]
 
 
 @cache

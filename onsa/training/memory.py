@@ -87,7 +87,7 @@ def scoring_bytes(
         rows = sorted(map(len, (row.ids for row in encoder.encode_all(task.evaluation))))
         longest = rows[-training.per_device_eval_batch_size :]
         length = longest[-1] + task.max_new_tokens
-        replies = 1 if task.mode == "generate" else length
+        replies = {"generate": 1, "head": 0}.get(task.mode, length)
         a_row = length * size * (outputs / blocks + 2 * width * blocks) + replies * vocabulary * 8
         most = max(most, round(len(longest) * a_row))
     return size * weights.entry_count + most + LIBRARY_BYTES

@@ -9,7 +9,7 @@ nothing that an architecture, an adapter or an attention implementation does is 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,6 +28,10 @@ PROBE_LENGTHS = (17, 23)  # tokens of a neighbour, and of the example that must 
 MOST_SEEN, MOST_ROUNDED, MOST_ROUNDED_IN_FOUR_BITS = 1e-5, 1e-3, 5e-2
 
 
+Collate = Callable[[list[tuple[int, Encoded]]], dict[str, Any]]
+"""Makes tensors of a batch's rows, each with the number of its task."""
+
+
 def pack_length(training: Training) -> int | None:
     """The tokens that a sequence is filled up to; None where nothing is packed."""
     return training.max_length if training.packing else None
@@ -35,14 +39,17 @@ def pack_length(training: Training) -> int | None:
 
 class PackingCollator:
     """The sequences of a batch, padded on the right: input_ids, position_ids; labels and task (its
-    number) of each token."""
+    number) of each token. Rows for a head are batched as without packing, by `plain`."""
 
-    def __init__(self, pad_id: int, pack_to: int, first: int) -> None:
+    def __init__(self, plain: Collate, pad_id: int, pack_to: int, first: int) -> None:
+        self.plain = plain
         self.pad_id = pad_id
         self.pack_to = pack_to
         self.first = first
 
-    def __call__(self, rows: Sequence[tuple[int, Encoded]]) -> dict[str, Tensor]:
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, Any]:
+        if rows[0][1].target is not None:
+            return self.plain(rows)
         lengths = [len(row.ids) for _, row in rows]
         shapes = sequences_of(lengths, self.pack_to)
         width = max(map(sum, shapes))

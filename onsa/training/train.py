@@ -159,7 +159,7 @@ def train(
         rates_of = rate_of or rates(start.float_shapes, training)
         trainer = make_trainer(step, model, plan, corpus, training, seed, hold_now, start, rates_of)
         trainer.part_of_schedule = part_of_schedule
-        if training.packing:
+        if training.packing and any(row.target is None for row in rows):
             require_apart(trainer.model)
         if training.eval_steps is not None:
             trainer.keep_best(BestState(step, trainer, tasks, encoder, training))

@@ -35,11 +35,11 @@ from onsa.data.encoding import UNTRAINED, Encoded
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.isolation import Hold
-from onsa.losses import token_losses
+from onsa.losses import token_losses, trained_count
 from onsa.models import compute_dtype, first_position, save_trained
 from onsa.recipe import BEST_STATE_KEYS, Training
 from onsa.training.flop_meter import FlopMeter
-from onsa.training.packing import PackingCollator, pack_length
+from onsa.training.packing import Collate, PackingCollator, pack_length
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 TRAINED_FILE = "trained.safetensors"  # of a model of PEFT, in a checkpoint
 CHECKPOINT_MARK = "onsa.json"  # written last: a checkpoint without it was cut off
-
-Collate = Callable[[list[tuple[int, Encoded]]], dict[str, torch.Tensor]]
 
 disable_progress_bar()  # ours shows the time left
 
@@ -167,12 +165,15 @@ class PlannedTrainer(Trainer):
     ) -> Any:
         losses, owners = token_losses(model, inputs, self.args.label_smoothing_factor)
         self._record(losses.detach(), owners)
-        if "weights" in inputs and "head" in inputs:
-            losses = losses * inputs["weights"]
-        elif "weights" in inputs:
-            losses = losses * inputs["weights"][:, 1:][inputs["labels"][:, 1:] != UNTRAINED]
+        if "weights" in inputs:
+            losses = losses * weights_of_losses(inputs)
         items = num_items_in_batch if num_items_in_batch is not None else losses.numel()
         return losses.sum() / items
+
+    def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> torch.Tensor:
+        """What the loss of a step is divided by. The Trainer's own count takes every label for one
+        of tokens, of which the first is not predicted (transformers 5.23)."""
+        return torch.tensor(sum(map(trained_count, batch_samples)), device=device)
 
     def _record(self, losses: torch.Tensor, owners: torch.Tensor) -> None:
         for number, task in enumerate(self.corpus):
@@ -255,9 +256,17 @@ def collator(
     pack_to = pack_length(training)
     plain: Collate = _Collator(pad_id, list(corpus))
     if pack_to is not None:
-        plain = PackingCollator(pad_id, pack_to, first_position(config))
+        plain = PackingCollator(plain, pad_id, pack_to, first_position(config))
     weighted = _Weighted(plain, plan, corpus)
     return weighted if weighted.differs else plain
+
+
+def weights_of_losses(batch: dict[str, Any]) -> torch.Tensor:
+    """The weight of each of the losses of a batch."""
+    weights: torch.Tensor = batch["weights"]
+    if "head" in batch:
+        return weights
+    return weights[:, 1:][batch["labels"][:, 1:] != UNTRAINED]
 
 
 class _Weighted:
@@ -278,16 +287,14 @@ class _Weighted:
                 way_out="mend the data's weights",
             )
 
-    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, Any]:
         batch = self.plain(rows)
         # By the collator itself, so that each weight lies where its row's tokens do.
-        numbered = [(number, row) for number, (_, row) in enumerate(rows)]
-        owners = self.plain(numbered)["task"]
         weights = torch.tensor([row.weight / self.mean for _, row in rows])
-        if "head" in batch:
-            return {**batch, "weights": weights}
-        weights = weights[owners]
-        if weights.dim() == 1:
+        if "position_ids" in batch:
+            numbered = [(number, row) for number, (_, row) in enumerate(rows)]
+            weights = weights[self.plain(numbered)["task"]]
+        elif "head" not in batch:
             weights = weights[:, None].expand_as(batch["labels"])
         return {**batch, "weights": weights}
 
