@@ -51,12 +51,14 @@ class Entry:
     def pattern(self) -> re.Pattern[str]:
         groups = [f"({NUMBER})" if kind else "(.+?)" for kind in self.pieces[1::2]]
         literals = [re.escape(piece) for piece in self.pieces[::2]]
-        return re.compile(literals[0] + "".join(map("".join, zip(groups, literals[1:], strict=True))))
+        return re.compile(
+            literals[0] + "".join(map("".join, zip(groups, literals[1:], strict=True)))
+        )
 
     @cached_property
     def kinds(self) -> Mapping[int, str]:
         """What the places hold, by their number; those that are as they are, are not in it."""
-        found = (TARGET.finditer(BRACES.sub("", self.translation)))
+        found = TARGET.finditer(BRACES.sub("", self.translation))
         return {int(place.group(1)): place.group(2) for place in found if place.group(2)}
 
     def match(self, text: str) -> re.Match[str] | None:
@@ -119,7 +121,7 @@ class Catalogue:
         found = self.find(text)
         if found is None:
             end = "。" if text.endswith(".") else ""
-            return "；".join(map(self.tell, self.parts(text))) + end if self.parts(text) else text
+            return "。".join(map(self.tell, self.parts(text))) + end if self.parts(text) else text
         entry, given = found
         hidden = BRACES.sub(lambda brace: HIDDEN[brace.group()], entry.translation)
         said = ""
