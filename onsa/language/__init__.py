@@ -59,9 +59,9 @@ def tell_fault(where: str, what: str, way_out: str) -> str:
 
 def columns(text: str) -> int:
     """Columns on a terminal: a wide letter takes two, a combining mark none."""
+    wide = (1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
     return sum(
-        2 if unicodedata.east_asian_width(letter) in "WF" else not unicodedata.combining(letter)
-        for letter in text
+        each for each, letter in zip(wide, text, strict=True) if not unicodedata.combining(letter)
     )
 
 

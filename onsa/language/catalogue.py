@@ -121,7 +121,7 @@ class Catalogue:
         found = self.find(text)
         if found is None:
             end = "。" if text.endswith(".") else ""
-            return "；".join(map(self.tell, self.parts(text))) + end if self.parts(text) else text
+            return "。".join(map(self.tell, self.parts(text))) + end if self.parts(text) else text
         entry, given = found
         hidden = BRACES.sub(lambda brace: HIDDEN[brace.group()], entry.translation)
         said = ""

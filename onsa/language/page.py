@@ -45,7 +45,7 @@ def _attribute(found: re.Match[str]) -> str:
 
 
 def _text(text: str) -> str:
-    """One text between two tags, its line breaks taken as spaces; unchanged where it has no entry."""
+    """A text between two tags, line breaks taken as spaces; unchanged where it has no entry."""
     if not re.search("[A-Za-z]", text):
         return text
     before, after = re.match(r"\s*", text), re.search(r"\s*$", text)
