@@ -114,6 +114,56 @@ def check(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
 
 
 @app.command()
+def data(
+    files: Annotated[
+        list[str], typer.Argument(help="Data files, folders or globs.", metavar="FILE…")
+    ],
+    evaluation: Annotated[
+        str | None, typer.Option("--eval", help="Evaluation rows to compare with.", metavar="FILE")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model whose tokens are counted.", metavar="MODEL")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="prompt=question,reply=answer", metavar="PART=COLUMN,…")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Shape of the rows, where looking is not enough.")
+    ] = None,
+    near: Annotated[
+        str | None,
+        typer.Option(help="Rows searched for near duplicates: a number, all, or 0.", metavar="N"),
+    ] = None,
+    presidio: Annotated[
+        str | None,
+        typer.Option(help="Also find names, by Presidio in this language.", metavar="LANGUAGE"),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the rows cleaned, as JSON Lines.", metavar="FILE")
+    ] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="Rules to clean by, with commas.", metavar="RULE,…")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write what was found as a page.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what is in data files: lengths, languages, labels, repeats, personal data; clean them.
+
+    Example: `onsa data train.jsonl --eval test.jsonl --write clean.jsonl`
+    """
+    from onsa.commands.data import Request, examine
+    from onsa.commands.data_view import show
+    from onsa.progress import Progress
+
+    request = Request(files, evaluation, model, columns, format, near, presidio, write, rules, page)
+    facts = examine(request, Progress(quiet or as_json))
+    _print_json(facts) if as_json else show(facts)
+
+
+@app.command()
 def tune(
     recipe: RecipeFile,
     overrides: Overrides = None,

@@ -116,6 +116,7 @@ def task(name: str) -> dict[str, Any]:
         "kind": "generate",
         "metric": "loss" if is_loss else "exact match",
         "how": "BLEU: nrefs:1|case:mixed|eff:no|tok:ja-mecab|smooth:exp" if name == "要約" else "",
+        "agreement": agreement() if name == "要約" else None,
         "higher_is_better": not is_loss,
         "train_rows": 384,
         "eval_rows": EVALUATED,
@@ -181,6 +182,11 @@ def measures(label: str) -> dict[str, Any]:
         },
         "dialogue": {"perplexity": figure(math.exp(loss), 0.4)},
     }
+
+
+def agreement() -> dict[str, Any]:
+    kappa = {"mean": 0.61, "low": 0.4, "high": 0.76, "n": 40}
+    return {"n": 40, "share": {"mean": 0.7, "low": 0.55, "high": 0.82, "n": 40}, "kappa": kappa}
 
 
 RELATIONS = ("uncle", "grandmother", "sister-in-law of the father", "姉", "cousin")

@@ -28,6 +28,7 @@ LAYERS = [
         "heads",
         "tasks",
         "data",
+        "inspection",
         "metrics",
         "run",
         "virtual_tokens",

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from onsa.data.example import Example
 from onsa.data.formats import all_formats, format_of
 from onsa.data.formats.oasst import paths
-from onsa.data.overlap import check_overlap, find_overlap, prompt_key, split, without_overlap
+from onsa.data.overlap import check_overlap, find_overlap, prompt_key, without_overlap
 from onsa.data.reading import read_examples, read_rows
+from onsa.data.split import split
 from onsa.errors import InputError
 
 SHARED = Path(

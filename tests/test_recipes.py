@@ -61,7 +61,9 @@ def small(name: str, *overrides: str) -> list[str]:
 
 
 def _few(task: str, kind: str, options: dict[str, Any]) -> list[str]:
-    known = find_kind(kind).settings.model_fields
+    known = set(find_kind(kind).settings.model_fields)
+    if find_kind(kind).mode != "generate":
+        known -= {"max_new_tokens"}
     texts = [f"tasks.{task}.{key}={value}" for key, value in FEW_ROWS.items() if key in known]
     for key in ("train", "eval"):
         if str(options.get(key, "")).startswith(SHARED):
@@ -149,6 +151,7 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("layernorm", ["base", "all_norms", "full", "layernorm"]),
         ("fangle", ["base", "smallest", "full", "fangle"]),
         ("green", ["base", "full", "green"]),
+        ("classify", ["base", "lora", "full"]),
         ("wise_ft", ["base", "full", "wise_ft"]),
         ("adapter", ["base", "lora", "adapter"]),
         ("soft_prompts", ["base", "p_tuning", "prompt_tuning", "prefix"]),

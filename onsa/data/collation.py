@@ -11,10 +11,10 @@ from torch import Tensor
 from onsa.data.encoding import Encoded
 
 
-def padded(rows: Sequence[list[int]], filler: int) -> Tensor:
+def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
     """The rows below each other, (rows, longest)."""
     width = max(map(len, rows))
-    return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
+    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
 
 
 def head_batch(rows: Sequence[Encoded], task: str, pad_id: int) -> dict[str, Any]:

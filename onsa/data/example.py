@@ -21,7 +21,8 @@ class Example:
     `source` says where it came from (`train.jsonl:17`), for messages to people. `weight` is that
     of its loss. Rows of one `group` (a passage, a person) stay on one side of a split and are
     resampled together. `target` is what a task's head is to say of the row, where the task has one:
-    the number of a label, 0 and 1 for each of several labels, a number.
+    the number of a label, 0 and 1 for each of several labels, a number. `only_last`: of
+    several replies only the last one is trained.
     """
 
     messages: tuple[Message, ...]
@@ -30,6 +31,7 @@ class Example:
     weight: float = 1.0
     group: str = ""
     target: int | float | tuple[int, ...] | None = None
+    only_last: bool = False
 
     @property
     def prompt(self) -> tuple[Message, ...]:

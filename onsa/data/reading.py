@@ -19,7 +19,7 @@ from onsa.data.files._encoding import require_encoding
 from onsa.data.files._opened import DataFile, Facts
 from onsa.data.formats import Format, format_of, named_format, require_wanted
 from onsa.data.formats._columns import Columns, format_by_columns, has_no_header
-from onsa.data.formats._rows import EmptyTextError, shown_columns, shown_row
+from onsa.data.formats._rows import EmptyTextError, cell_text, shown_columns, shown_row
 from onsa.data.formats._tools import told_in_text
 from onsa.data.hub import hub_rows, is_hub_name
 from onsa.data.nesting import flat
@@ -44,6 +44,7 @@ def read_examples(
     unanswered: bool = False,
     skipped: list[str] | None = None,
     facts: Facts | None = None,
+    group: str | int | None = None,
 ) -> list[Example]:
     """All examples of a file, folder, glob, slice or data set of the hub (see `read_rows`).
 
@@ -57,6 +58,7 @@ def read_examples(
         unicode: the form that all texts are brought into.
         feedback: rows that say which replies were liked are asked for.
         unanswered: rows with prompts and no replies are.
+        group: the column that holds the examples' group.
 
     Raises:
         InputError: anything wrong with the files or rows, or no example in them.
@@ -82,7 +84,8 @@ def read_examples(
         except EmptyTextError as fault:
             empty.append(f"{source} ({fault.what})")
             continue
-        examples += [_with_system(_told(example, tools), system) for example in found]
+        made = [_with_system(_told(example, tools), system) for example in found]
+        examples += made if group is None else _in_group(made, row, str(group), source)
     if empty and skipped is None:
         raise InputError(
             f"{len(empty)} of the rows cannot be trained on",
@@ -184,6 +187,17 @@ def _with_system(example: Example, system: str | None) -> Example:
         return example
     first = {"role": "system", "content": system}
     return dataclasses.replace(example, messages=(first, *example.messages))
+
+
+def _in_group(examples: list[Example], row: Row, column: str, source: str) -> list[Example]:
+    if column not in row:
+        raise InputError(
+            f"there is no column {column[:40]!r} to group by, only {shown_columns(row)}",
+            where=source,
+            way_out="name one of those with 'group:'",
+        )
+    value = cell_text(row, column, source)
+    return [dataclasses.replace(example, group=value) for example in examples]
 
 
 def _normalised(row: Row, form: Unicode, source: str) -> Row:

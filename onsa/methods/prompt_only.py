@@ -6,7 +6,7 @@ arXiv:2101.06804.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
@@ -15,12 +15,15 @@ from onsa.data.prompting import Pick, prompted
 from onsa.errors import InputError
 from onsa.methods import method
 from onsa.prepare import check_rows
+from onsa.recipe import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Settings
 from onsa.weights import Weights
 
 
 class PromptOnly(Settings):
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
+
     system: str = Field("", description="a role, said before the rows' own system messages")
     instruction: str = Field("", description="what to do, said before each question")
     shots: int = Field(0, ge=0, le=100, description="examples from the training rows")

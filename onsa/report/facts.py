@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from onsa import __version__
+from onsa.data.balance import label_balance
 from onsa.files import read_json
 from onsa.metrics.paired import compare_paired
 from onsa.report.costs import spent, stored_bytes
 from onsa.report.results import average, groups_of, normalised, score_of, scores_of
 from onsa.resources import describe_machine, versions
+from onsa.tasks import VERDICTS
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ def collect(
         **origin(run, title, command),
         "method": run.about_method,
         "adapter": adapter(run),
-        "tasks": [task_facts(task) for task in run.tasks],
+        "tasks": [task_facts(task, run.folder) for task in run.tasks],
         "results": results(run, scores),
         "normalised": normalised(run.tasks, _ends(run, scores)),
         "flips": flips(run, scores),
@@ -46,6 +49,7 @@ def collect(
         "untrained": on_untrained(run, untrained),
         **run.findings,
         "curves": curves(run),
+        "best_states": best_states(run),
         "held": held(run),
         "notes": run.notes + training_notes(run),
         "steps": _steps(run),
@@ -143,7 +147,7 @@ def with_addition(
     }
     return {
         **facts,
-        "tasks": facts.get("tasks", []) + [task_facts(task) for task in new],
+        "tasks": facts.get("tasks", []) + [task_facts(task, run.folder) for task in new],
         "additions": [*facts.get("additions", []), entry],
         "curves": facts.get("curves", []) + curves(run),
         "held": facts.get("held", []) + held(run),
@@ -269,9 +273,22 @@ def _both_kinds(changed: list[int], old: list[float], new: list[float]) -> list[
 
 def curves(run: Run) -> list[dict[str, Any]]:
     return [
-        {"label": f"{r.path}: {r.name}", "points": r.facts["curve"]}
+        {
+            "label": f"{r.path}: {r.name}",
+            "points": r.facts["curve"],
+            "rows": r.facts.get("rows_by_task", {}),
+        }
         for r in run.history
         if "curve" in r.facts
+    ]
+
+
+def best_states(run: Run) -> list[dict[str, Any]]:
+    """Scores on the way of trainings that ended in their best state."""
+    return [
+        {"label": f"{r.path}: {r.name}", **r.facts["best_state"]}
+        for r in run.history
+        if "best_state" in r.facts
     ]
 
 
@@ -284,17 +301,20 @@ def held(run: Run) -> list[dict[str, Any]]:
 
 
 def training_notes(run: Run) -> list[str]:
-    """What trainings lost on the way: reply tokens beyond the length limit."""
-    lost: dict[str, int] = {}
-    for record in run.history:
-        for task, tokens in record.facts.get("lost_tokens", {}).items():
-            lost[task] = max(lost.get(task, 0), tokens)
-    return [
-        f"task {task}: {tokens} reply tokens lie beyond max_length "
-        f"{run.recipe.training.max_length} and were not trained"
-        for task, tokens in lost.items()
-        if tokens
-    ]
+    """Where trainings stopped that looked for their best state, and which state they kept."""
+    found = {r.name: r.facts["best_state"] for r in run.history if "best_state" in r.facts}
+    return [_best_note(name, best) for name, best in found.items()]
+
+
+def _best_note(name: str, best: Mapping[str, Any]) -> str:
+    rows = ", ".join(f"{task} {count}" for task, count in best["rows"].items())
+    last, planned = best["last_step"], best["planned_steps"]
+    stopped = f"stopped after step {last} of {planned}; " if last < planned else ""
+    return (
+        f"{name}: {stopped}step {best['best_step']} was kept, the best by {best['metric']} of "
+        f"{len(best['points'])} scorings on the first evaluation rows ({rows}): on these rows the "
+        "scores at the end are a little too good"
+    )
 
 
 def recipe_text(run: Run) -> str:
@@ -318,16 +338,22 @@ def _model(run: Run) -> dict[str, Any]:
     }
 
 
-def task_facts(task: Task) -> dict[str, Any]:
+def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
+    """What a task is; with a run's folder, also how far to trust its judge, if it has one."""
     sample = task.evaluation[0]
     return {
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
         "how": task.how,
+        "agreement": task.agreement(folder / VERDICTS) if folder else None,
         "higher_is_better": task.higher_is_better,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
+        "weight": task.weight,
+        "rows_per_epoch": task.rows_per_epoch if task.train else 0,
+        "split": task.split,
+        "labels": label_balance(task.train, task.evaluation),
         "digest": task.digest,
         "source": (task.train or task.evaluation)[0].source,
         "sample": {"prompt": sample.prompt[-1]["content"], "reply": sample.reply},

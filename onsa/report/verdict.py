@@ -212,8 +212,14 @@ def addition(entry: Facts, metrics: dict[str, Metric]) -> list[str]:
 
 
 def alarms(facts: Facts) -> list[str]:
-    """Promises of the run that its own record shows broken."""
+    """Promises of the run that its own record shows broken, and judges that nobody judged."""
     said = []
+    for task in facts.get("tasks") or []:
+        if (found := task.get("agreement")) and not number(found.get("n")):
+            said.append(
+                f"The judge of «{task.get('name')}» was not checked against people: what it says "
+                "is no evidence yet."
+            )
     for held in facts.get("held") or []:
         changed = int(number(held.get("changed")) or 0)
         before, after = held.get("digest_before"), held.get("digest_after")
