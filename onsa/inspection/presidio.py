@@ -17,13 +17,13 @@ from onsa.tasks._extras import import_extra
 LEAST_SCORE = 0.5  # of Presidio's, from 0 to 1
 KINDS = {
     "PERSON": "name",
-    "EMAIL_ADDRESS": "e-mail",
     "PHONE_NUMBER": "phone",
     "CREDIT_CARD": "card",
     "LOCATION": "place",
 }
-# Not of one person, or found better by patterns of our own.
-LEFT_OUT = {"DATE_TIME", "NRP", "URL"}
+# Not of one person; or looked up in a list that the library would fetch from the network, and e-mail
+# addresses are found without it.
+LEFT_OUT = {"DATE_TIME", "NRP", "URL", "EMAIL_ADDRESS"}
 
 
 def presidio_finder(language: str) -> Callable[[str], list[Span]]:
@@ -42,12 +42,15 @@ def presidio_finder(language: str) -> Callable[[str], list[Span]]:
         nlp_engine=provider.create_engine(), supported_languages=[language]
     )
 
+    entities = sorted(set(analyzer.get_supported_entities(language)) - LEFT_OUT)
+
     def find(text: str) -> list[Span]:
-        found = analyzer.analyze(text=text, language=language, score_threshold=LEAST_SCORE)
+        found = analyzer.analyze(
+            text=text, language=language, entities=entities, score_threshold=LEAST_SCORE
+        )
         spans = [
             Span(KINDS.get(each.entity_type, each.entity_type.lower()), each.start, each.end)
             for each in sorted(found, key=lambda each: -each.score)
-            if each.entity_type not in LEFT_OUT
         ]
         return without_overlaps([*find_personal_data(text), *spans])
 
