@@ -21,8 +21,8 @@ KINDS = {
     "CREDIT_CARD": "card",
     "LOCATION": "place",
 }
-# Not of one person; or looked up in a list that the library would fetch from the network, and e-mail
-# addresses are found without it.
+# Not of one person; or told by a list of domains that the library would fetch from the network:
+# e-mail addresses are found without it.
 LEFT_OUT = {"DATE_TIME", "NRP", "URL", "EMAIL_ADDRESS"}
 
 
