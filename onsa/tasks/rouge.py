@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,12 @@ from onsa.metrics.text import same_text
 from onsa.tasks import Kind, Rows
 from onsa.tasks._files import GenerationSettings, load_files
 from onsa.tasks._words import Words, about_words, chosen_words, script_of, words_of
+
+MEASURES: dict[str, Callable[[list[str], list[str]], float]] = {
+    "ROUGE-1": partial(rouge_n, n=1),
+    "ROUGE-2": partial(rouge_n, n=2),
+    "ROUGE-L": rouge_l,
+}
 
 
 class Rouge(GenerationSettings):
@@ -34,7 +41,7 @@ def load(settings: Rouge, base_folder: Path, seed: int) -> Rows:
 
 
 def score(reply: str, example: Example, settings: Rouge) -> float:
-    return _scores(reply, example, settings)["ROUGE-L"]
+    return _scores(reply, example, settings, ("ROUGE-L",))["ROUGE-L"]
 
 
 def measures(replies: Sequence[str], examples: Sequence[Example], settings: Rouge) -> Measures:
@@ -50,15 +57,13 @@ def how(settings: Rouge, examples: Sequence[Example]) -> str:
     return f"ROUGE F-measures, {about_words(settings.words)}; no stemming."
 
 
-def _scores(reply: str, example: Example, settings: Rouge) -> dict[str, float]:
+def _scores(
+    reply: str, example: Example, settings: Rouge, names: Sequence[str] = tuple(MEASURES)
+) -> dict[str, float]:
     if same_text(reply, example.reply):  # also where a reference has no words, or no pair of them
-        return dict.fromkeys(("ROUGE-1", "ROUGE-2", "ROUGE-L"), 1.0)
+        return dict.fromkeys(names, 1.0)
     said, wanted = (words_of(text, settings.words) for text in (reply, example.reply))
-    return {
-        "ROUGE-1": rouge_n(said, wanted, 1),
-        "ROUGE-2": rouge_n(said, wanted, 2),
-        "ROUGE-L": rouge_l(said, wanted),
-    }
+    return {name: MEASURES[name](said, wanted) for name in names}
 
 
 KIND = Kind(
