@@ -164,7 +164,13 @@ def test_more_evaluation_rows_train_anew_only_where_they_choose(
     for keys, reused in (({}, True), ({"eval_steps": 0.5}, False)):
         runs = [
             onsa.tune(
-                **recipe(method="full", stage_rows=rows, output=str(tmp_path / str(reused)), **keys)
+                **recipe(
+                    method="full",
+                    stage_rows=rows,
+                    num_train_epochs=0.2,
+                    output=str(tmp_path / str(reused)),
+                    **keys,
+                )
             )
             for rows in (2, 3)
         ]
@@ -175,10 +181,11 @@ def test_more_evaluation_rows_train_anew_only_where_they_choose(
 def test_a_baseline_may_have_no_best_state_and_losses_are_not_averaged_with_shares(
     recipe: Keys, tmp_path: Path
 ) -> None:
-    run = onsa.tune(**recipe(**ON_THE_WAY, baselines=["single"], eval_rows=2))
+    short = {"eval_rows": 2, "num_train_epochs": 0.4}
+    run = onsa.tune(**recipe(**ON_THE_WAY, **short, baselines=["single"]))
     assert "best_state" in facts_of(run)
     assert "best_state" not in facts_of(run, "probe/echo")
-    keys = recipe(**ON_THE_WAY, output=str(tmp_path / "mixed"))
+    keys = recipe(**ON_THE_WAY, **short, output=str(tmp_path / "mixed"))
     keys["tasks"][0] = {k: v for k, v in keys["tasks"][0].items() if k != "max_new_tokens"}
     keys["tasks"][0]["kind"] = "loss"
     with pytest.raises(InputError, match="would mix losses with shares of right answers; name one"):

@@ -110,7 +110,7 @@ def test_it_stays_small(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(encoding, "LEAST_CACHED", 1)
     caches = [TokenCache(tmp_path, f"{n}" * 40, most_bytes=50_000) for n in range(5)]
     for seed, cache in enumerate(caches):
-        Encoder(tokenizer, 60, cache=cache).encode_all(many(60, seed))
+        Encoder(tokenizer, 400, cache=cache).encode_all(many(60, seed))
     kept = [path.stat().st_size for path in tmp_path.rglob("*.safetensors")]
     assert 50_000 - min(kept) < sum(kept) <= 50_000
     assert list(caches[-1].folder.glob("*.safetensors"))
