@@ -244,6 +244,28 @@ def test_pain_P15_the_loss_is_divided_by_the_tokens_of_the_whole_step(  # noqa: 
     assert [tuple(map(int, pair)) for pair in seen] == [(tokens, tokens + 3)]
 
 
+def test_pain_P2_order_weights_and_the_loss_of_each_task_are_told(  # noqa: N802
+    run: Run,
+) -> None:
+    """Red where an epoch repeats the order of the last, a weight is not heeded, or the losses of
+    tasks in one batch are not told apart."""
+    corpus = {task.name: run.encoder.encode_all(task.train) for task in TWO_TASKS}
+    weights = {"a": 2.0, "b": 1.0}
+    plan = plan_epochs(corpus, weights, 2, 4, seed=5)
+    epochs = plan[: len(plan) // 2], plan[len(plan) // 2 :]
+    rows = [[row for batch in epoch for row in batch] for epoch in epochs]
+    assert rows[0] != rows[1]
+    assert plan == plan_epochs(corpus, weights, 2, 4, seed=5)
+    drawn = [task for task, _ in rows[0] + rows[1]]
+    assert (drawn.count("a"), drawn.count("b")) == (2 * 2 * 5, 2 * 3)
+    step = trained(run, "told", learning_rate=1e-12)
+    assert step["trained_tokens"] == sum(row.trained_tokens for r in corpus.values() for row in r)
+    curve = run.history[-1].facts["curve"]
+    for task in TWO_TASKS:
+        losses, _ = losses_of(run, batch_of(run, [task])[0])
+        assert curve[task.name][0][1] == pytest.approx(float(losses.mean()), abs=1e-4)
+
+
 def rows_of(*lengths: int) -> list[Encoded]:
     return [Encoded([1] * n, [UNTRAINED] * (n - 2) + [1, 1]) for n in lengths]
 
