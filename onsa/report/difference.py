@@ -24,9 +24,9 @@ def difference(first: Record, second: Record) -> Facts:
     facts = {
         "title": f"{first.name} and {second.name}",
         "runs": [_about(each) for each in (first, second)],
-        "settings": _changes(first.settings, second.settings),
+        "settings": _known_to_both(first, second, _changes(first.settings, second.settings)),
         "data": _data(first, second),
-        "versions": _changes(first.places, second.places),
+        "versions": _known_to_both(first, second, _changes(first.places, second.places)),
         "pairs": pairs,
         "costs": [each for labels in _labels(first, second)
                   if (each := _costs(first, second, *labels))["rows"]],
@@ -75,6 +75,13 @@ def _changes(before: dict[str, Any], after: dict[str, Any]) -> list[Facts]:
         for key in dict.fromkeys((*before, *after))
         if before.get(key) != after.get(key) or (key in before) != (key in after)
     ]
+
+
+def _known_to_both(first: Record, second: Record, changes: list[Facts]) -> list[Facts]:
+    """Without what only one of them has because the other one is no training."""
+    if first.kind == second.kind or "eval" not in (first.kind, second.kind):
+        return changes
+    return [each for each in changes if not each["only"]]
 
 
 def _data(first: Record, second: Record) -> list[Facts]:

@@ -81,6 +81,8 @@ def _task_view(task: Facts, facts: Facts) -> Facts:
 def _moved(moved: Facts | None, counts: list[Any]) -> str:
     if moved is None and not any(counts):
         return words.MISSING
+    if moved is None and 0 in counts:
+        return f"{words.count(max(counts))}; the other run trains nothing"
     if moved is None:
         return f"{words.count(counts[0])} and {words.count(counts[1])} (rows not known)"
     if not moved["added"] and not moved["removed"]:
