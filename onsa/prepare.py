@@ -52,6 +52,7 @@ Ways = Mapping[str, BaseModel]
 """The settings of a recipe's method and of its baselines, by their labels."""
 
 
+ASKED = ("generate", "choose")  # modes in which another prompt gives other replies
 PROBE_FOLDER = Path(__file__).parent / "data" / "probe"
 
 
@@ -94,6 +95,12 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         dataclasses.replace(task, train=())
         for task in load_tasks(recipe.untrained_tasks, base_folder, recipe.seed)
     ]
+    if recipe.prompts and not any(task.mode in ASKED for task in tasks):
+        raise InputError(
+            "no task has replies that are asked for",
+            where="prompts",
+            way_out="take it out: heads and losses are not prompted",
+        )
     if recipe.probe:
         untrained += probe_tasks([*tasks, *untrained])
     model_folder = find_model(recipe.model, base_folder)
