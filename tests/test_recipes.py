@@ -146,7 +146,6 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
         ("lora", ["base", "full", "lora"]),
         ("japanese_lora", ["base", "lora"]),
-        ("classify", ["base", "lora", "full"]),
         ("gradual", ["base", "full", "gradual"]),
         ("layernorm", ["base", "all_norms", "full", "layernorm"]),
         ("fangle", ["base", "smallest", "full", "fangle"]),
