@@ -156,6 +156,56 @@ def check(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
 
 
 @app.command()
+def data(
+    files: Annotated[
+        list[str], typer.Argument(help="Data files, folders or globs.", metavar="FILE…")
+    ],
+    evaluation: Annotated[
+        str | None, typer.Option("--eval", help="Evaluation rows to compare with.", metavar="FILE")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model whose tokens are counted.", metavar="MODEL")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="prompt=question,reply=answer", metavar="PART=COLUMN,…")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Shape of the rows, where looking is not enough.")
+    ] = None,
+    near: Annotated[
+        str | None,
+        typer.Option(help="Rows searched for near duplicates: a number, all, or 0.", metavar="N"),
+    ] = None,
+    presidio: Annotated[
+        str | None,
+        typer.Option(help="Also find names, by Presidio in this language.", metavar="LANGUAGE"),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the rows cleaned, as JSON Lines.", metavar="FILE")
+    ] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="Rules to clean by, with commas.", metavar="RULE,…")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write what was found as a page.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what is in data files: lengths, languages, labels, repeats, personal data; clean them.
+
+    Example: `onsa data train.jsonl --eval test.jsonl --write clean.jsonl`
+    """
+    from onsa.commands.data import Request, examine
+    from onsa.commands.data_view import show
+    from onsa.progress import Progress
+
+    request = Request(files, evaluation, model, columns, format, near, presidio, write, rules, page)
+    facts = examine(request, Progress(quiet or as_json))
+    _print_json(facts) if as_json else show(facts)
+
+
+@app.command()
 def tune(
     recipe: RecipeFile,
     overrides: Overrides = None,
@@ -213,6 +263,52 @@ def compare(
         command=_command(),
     )
     _tell_ranking(folder, as_json)
+
+
+@app.command(name="eval")
+def evaluate(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            help="Models (folder, adapter, run or hub name), a recipe, key=value pairs.",
+            metavar="MODEL… RECIPE [KEY=VALUE]…",
+        ),
+    ],
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Evaluation rows of each task; else all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; else the recipe's own with -eval behind.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score models as they are on a recipe's tasks; several are compared on the same rows.
+
+    Example: `onsa eval ./smollm2 runs/first recipe.yaml --rows 100`
+    """
+    from onsa.commands.eval import evaluate as evaluate_models
+    from onsa.commands.eval import split_words
+    from onsa.files import read_json
+    from onsa.progress import Progress
+    from onsa.report.evaluation_page import evaluation_lines
+
+    models, recipe, overrides = split_words(words)
+    folder = evaluate_models(
+        models,
+        recipe,
+        overrides,
+        rows=rows,
+        output=output,
+        progress=Progress(quiet),
+        command=_command(),
+    )
+    facts = read_json(folder / "eval.json")
+    if as_json:
+        _print_json(facts)
+        return
+    print("\n".join(evaluation_lines(facts)))
+    print(f"\nreport  {folder / 'eval.html'}")
 
 
 @app.command()

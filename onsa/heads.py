@@ -195,6 +195,8 @@ def read_heads(folder: Path) -> dict[str, Head]:
 def head_logits(model: Any, task: str, inputs: Mapping[str, Tensor]) -> Tensor:
     """What the head of `task` says of a batch, (rows, outputs), float32."""
     carrier = _carrier(model)
+    if not hasattr(carrier, "heads"):  # transformers' own class, which has one
+        return model(**inputs).logits.float()
     single = carrier.heads[_key(task)]
     with _on_backbone(single, carrier):
         logits: Tensor = single(**inputs, use_cache=False).logits
@@ -234,15 +236,17 @@ def _on_backbone(single: Any, carrier: Any) -> Iterator[None]:
         del single.__dict__[single.base_model_prefix]
 
 
-def head_loss(head: Head, logits: Tensor, targets: Tensor) -> Tensor:
+def head_loss(head: Head, logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
     """The loss of each row; `logits` (rows, outputs), of a ranking (2 × rows, 1): the replies
     liked, then those not liked.
 
-    Cross-entropy; the mean binary one over several labels; the squared error in units of the
-    spread; of a ranking the negative log-likelihood of Bradley and Terry.
+    Cross-entropy, which alone can be smoothed; the mean binary one over several labels; the squared
+    error in units of the spread; of a ranking the negative log-likelihood of Bradley and Terry.
     """
     if head.problem == "single_label_classification":
-        return nn.functional.cross_entropy(logits, targets.long(), reduction="none")
+        return nn.functional.cross_entropy(
+            logits, targets.long(), reduction="none", label_smoothing=label_smoothing
+        )
     if head.problem == "multi_label_classification":
         losses = nn.functional.binary_cross_entropy_with_logits(
             logits, targets.float(), reduction="none"

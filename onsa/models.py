@@ -160,7 +160,7 @@ def load_model(tuned: Tuned, dtype: torch.dtype = torch.float32, remote_code: bo
         base = load_quantised(tuned.base, tuned.quantization, dtype, dtype)
     else:
         base = load_model(tuned.base, dtype, remote_code)
-    return _load_adapter(tuned, base).to(dtype)
+    return with_adapter(tuned, base).to(dtype)
 
 
 def load_quantised(
@@ -182,10 +182,15 @@ def load_dequantised(adapter: Adapter) -> Any:
     plain = load_model(adapter.base)
     if adapter.quantization:
         write_dequantised(load_quantised(adapter.base, adapter.quantization, torch.float32), plain)
-    return _load_adapter(adapter, plain)
+    return with_adapter(adapter, plain)
 
 
-def _load_adapter(adapter: Adapter, model: Any) -> Any:
+def with_adapter(adapter: Adapter, model: Any) -> Any:
+    """The base's model with the adapter in it.
+
+    Raises:
+        InputError: it does not fit.
+    """
     library = peft()
     try:
         with warnings.catch_warnings():
@@ -218,20 +223,27 @@ def peft() -> Any:
     return library
 
 
-def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list[str]]:
+def load_checked(
+    folder: Path,
+    remote_code: bool,
+    kind: Any = None,
+    brings_own_head: bool = False,
+    **how: Any,
+) -> tuple[Any, list[str]]:
     """A model with all its weights, and the tensors of its folder that it has no place for.
 
     It is a causal language model, or carries the heads that its config tells of; those of a
-    `config` given are new.
+    `config` given are new. `kind` is another class of transformers, whose head an adapter may
+    bring.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     config = how.pop("config", None)
-    with_new_heads = config is not None
+    with_new_heads = config is not None and kind is None
     config = config or read_config(folder, remote_code)
-    kind = headed_class(config) if heads_of(config) else AutoModelForCausalLM
+    kind = kind or (headed_class(config) if heads_of(config) else AutoModelForCausalLM)
     try:
         model, told = kind.from_pretrained(
             folder,
@@ -246,17 +258,19 @@ def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list
         raise InputError(
             f"cannot be loaded ({shortened(fault)})",
             where=folder,
-            way_out="check that it loads with AutoModelForCausalLM.from_pretrained",
+            way_out=f"check that it loads with {kind.__name__}.from_pretrained",
         ) from None
     absent = sorted(told["missing_keys"]) + sorted(name for name, *_ in told["mismatched_keys"])
     if with_new_heads:
         absent = [name for name in absent if not is_new(name)]
+    if brings_own_head:
+        absent = [name for name in absent if name.startswith(f"{model.base_model_prefix}.")]
     if absent:  # transformers would draw them at random, and log a table
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise InputError(
             f"its weights lack {absent[0]}{more}, or have them in another shape than its config",
             where=folder,
-            way_out="give the folder of a whole causal language model",
+            way_out="give the folder of a whole model",
         )
     return model, sorted(told["unexpected_keys"])
 

@@ -52,7 +52,6 @@ class Step:
 
     def complete(self, weights: Weights) -> Weights:
         """Make a folder of bare weights a whole Hugging Face folder."""
-        copy_companions(self.run.base.folder, weights.folder)  # its config tells of heads
         copy_companions(self.run.companions, weights.folder)
         return weights
 

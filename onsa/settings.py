@@ -147,16 +147,27 @@ def _one_line(
     if isinstance(cause, InputError):
         return InputError(cause.what, where=place, way_out=cause.way_out)
     if fault["type"] == "extra_forbidden":
+        inside, _, key = path.rpartition(".")
         return InputError(
-            f"unknown key {path!r}{more}",
-            where=where,
-            way_out=did_you_mean(path, model.model_fields),
+            f"unknown key {key!r}{more}",
+            where=f"{where}: {inside}" if inside else where,
+            way_out=did_you_mean(key, _nested(model, fault["loc"]).model_fields),
         )
     if fault["type"] == "missing":
         return InputError(f"missing{more}", where=place, way_out=f"add '{path}: ...'")
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
     given = f", not {fault['input']!r}"[:80] if "Value error" not in fault["msg"] else ""
     return InputError(f"{message}{given}{more}", where=place, way_out="mend the value")
+
+
+def _nested(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseModel]:
+    """The settings inside settings that the last part of `place` is a key of."""
+    for part in place[:-1]:
+        field = model.model_fields.get(str(part))
+        parts = (field.annotation, *get_args(field.annotation)) if field else ()
+        found = [each for each in parts if isinstance(each, type) and issubclass(each, BaseModel)]
+        model = found[0] if found else model
+    return model
 
 
 def _rank(fault: Any) -> int:

@@ -26,10 +26,13 @@ FILE = "state.json"
 
 
 class KeptMessage(Settings):
-    """A message of an evaluation row in `state.json`."""
+    """A message of an evaluation row in `state.json`; `data/example.py` says what its keys are."""
 
     role: str
     content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
 
 
 class KeptExample(Settings):
@@ -41,6 +44,7 @@ class KeptExample(Settings):
     weight: float = 1.0
     group: str = ""
     target: int | float | list[int] | None = None
+    only_last: bool = False
 
 
 class KeptTask(Settings):
@@ -166,12 +170,13 @@ def _task_to_json(task: Task) -> dict[str, Any]:
 def _task_from_json(kept: KeptTask, where: Path) -> Task:
     rows = tuple(
         Example(
-            tuple(turn.model_dump() for turn in row.messages),
+            tuple(turn.model_dump(exclude_none=True) for turn in row.messages),
             row.extra,
             row.source,
             row.weight,
             row.group,
             tuple(row.target) if isinstance(row.target, list) else row.target,
+            row.only_last,
         )
         for row in kept.evaluation
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,24 @@ RELAXED: dict[str, Any] = {
 settings.register_profile("suite", derandomize=True, **RELAXED)
 settings.register_profile("fuzz", max_examples=3000, **RELAXED)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect_after_the_module() -> Iterator[None]:
+    yield
+    gc.unfreeze()
+    gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def leave_out_what_is_loaded(collect_after_the_module: None) -> None:
+    """Garbage is looked for among what a test makes, not in all of torch and transformers.
+
+    Each training collects twice; going through the libraries took longer than training a tiny
+    model.
+    """
+    gc.freeze()
+
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"

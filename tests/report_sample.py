@@ -56,6 +56,7 @@ def sample() -> dict[str, Any]:
         "angles": {"fangle": angles()},
         "cores": {name: core(name, chance) for name in TASKS},
         "curves": curves(chance),
+        "best_states": best_states(),
         "fusion": fusion(chance),
         "held": held(),
         "additions": [addition()],
@@ -116,6 +117,7 @@ def task(name: str) -> dict[str, Any]:
         "kind": "generate",
         "metric": "loss" if is_loss else "exact match",
         "how": "BLEU: nrefs:1|case:mixed|eff:no|tok:ja-mecab|smooth:exp" if name == "要約" else "",
+        "agreement": agreement() if name == "要約" else None,
         "higher_is_better": not is_loss,
         "train_rows": 384,
         "eval_rows": EVALUATED,
@@ -181,6 +183,11 @@ def measures(label: str) -> dict[str, Any]:
         },
         "dialogue": {"perplexity": figure(math.exp(loss), 0.4)},
     }
+
+
+def agreement() -> dict[str, Any]:
+    kappa = {"mean": 0.61, "low": 0.4, "high": 0.76, "n": 40}
+    return {"n": 40, "share": {"mean": 0.7, "low": 0.55, "high": 0.82, "n": 40}, "kappa": kappa}
 
 
 RELATIONS = ("uncle", "grandmother", "sister-in-law of the father", "姉", "cousin")
@@ -381,6 +388,19 @@ def curves(chance: random.Random) -> list[dict[str, Any]]:
     points = {name: curve(name, *ends[name], chance) for name in ("family", "要約")}
     points["sums"] = [[4_000 * step, 1.1 + 0.006 * step] for step in range(25)]
     return [*made, {"label": "integrate 2: family, 要約", "points": points}]
+
+
+def best_states() -> list[dict[str, Any]]:
+    points = [
+        {
+            "step": 20 * number,
+            "trained_tokens": 1000 * number,
+            "scores": {name: 0.1 * number if name != "dialogue" else 2 / number for name in TASKS},
+        }
+        for number in range(1, 5)
+    ]
+    ends = {"best_step": 60, "last_step": 80, "planned_steps": 200, "metric": "worst_task"}
+    return [{"label": "full: full", "points": points, **ends}]
 
 
 def fusion(chance: random.Random) -> dict[str, Any]:

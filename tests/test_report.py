@@ -437,6 +437,15 @@ def test_specialists_are_no_rival() -> None:
     assert [found.label for found in verdict(facts).comparisons] == ["base"]
 
 
+def test_a_judge_that_nobody_judged_is_an_alarm() -> None:
+    facts = sample()
+    assert "The judge against people: the same verdict on" in render(facts)
+    facts["tasks"][1]["agreement"] = {"n": 0}
+    (alarm,) = verdict(facts).alarms
+    assert alarm.startswith("The judge of «family» was not checked against people")
+    assert "The judge was not checked against people" in render(facts)
+
+
 def test_a_broken_promise_is_an_alarm() -> None:
     facts = sample()
     assert verdict(facts).alarms == ()

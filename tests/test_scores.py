@@ -269,14 +269,12 @@ ANY_TEXT = st.text(max_size=30) | st.text(
 LATIN = st.text(st.sampled_from("ab cC1,.-\n"), max_size=40)
 
 
-def task_of(kind: str, references: list[str], **extra: Any) -> Task:
+def task_of(kind: str, references: list[str], **options: Any) -> Task:
     rows = tuple(
-        Example(
-            ({"role": "user", "content": "q"}, {"role": "assistant", "content": text}), dict(extra)
-        )
+        Example(({"role": "user", "content": "q"}, {"role": "assistant", "content": text}))
         for text in references
     )
-    return Task("mine", kind, find_kind(kind).settings(train="x"), rows, rows)
+    return Task("mine", kind, find_kind(kind).settings(train="x", **options), rows, rows)
 
 
 @pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from onsa.data.example import Example
 from onsa.data.overlap import prompt_key
 from onsa.errors import InputError
-from onsa.tasks import Task, all_kinds, load_task
+from onsa.tasks import Task, all_kinds, find_kind, load_task
 from onsa.tasks._extras import import_extra
 from onsa.tasks.choose import letter_in
 
@@ -33,6 +33,7 @@ needs_gym = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("reasoning_gym"),
     reason="reasoning-gym is not installed (extra demo)",
 )
+needs_posix = pytest.mark.skipif(os.name != "posix", reason="replies are run on POSIX only")
 needs_sacrebleu = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("sacrebleu"),
     reason="sacrebleu is not installed (extra text)",
@@ -44,6 +45,18 @@ JAPANESE = [{"prompt": word, "completion": f"{word}, と言う!"} for word in WO
 ROWS: dict[str, list[dict[str, Any]]] = {
     "generate": TEXTS,
     "loss": TEXTS,
+    "code": [
+        {
+            "prompt": f"def {word}(x):\n    ",
+            "canonical_solution": f"    return x + {n}",
+            "test": f"def check(f):\n    assert f(1) == {n + 1}",
+            "entry_point": word,
+        }
+        for n, word in enumerate(WORDS[:12])
+    ],
+    "judge": TEXTS,
+    "judge_pairs": TEXTS,
+    "codebleu": [{"prompt": w, "completion": f"def {w}(x):\n    return x"} for w in WORDS],
     "rouge": JAPANESE,
     "bleu": JAPANESE,
     "chrf": JAPANESE,
@@ -58,8 +71,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         for n, word in enumerate(WORDS)
     ],
     "regress": [{"text": word, "label": n / 4} for n, word in enumerate(WORDS)],
-    "rank": [{"prompt": f"say {word}", "chosen": word, "rejected": "no"} for word in WORDS],
+    "rank": [{"prompt": f"say {word}", "chosen": word, "rejected": "zz"} for word in WORDS],
 }
+NOBODY = {"endpoint": "http://127.0.0.1:9/v1", "judge_model": "j"}
+JUDGES = {"judge": NOBODY, "judge_pairs": NOBODY}
 KINDS = [
     pytest.param(name, marks=marks)
     for name, marks in (
@@ -71,6 +86,10 @@ KINDS = [
         ("pair", ()),
         ("regress", ()),
         ("rank", ()),
+        ("code", needs_posix),
+        ("codebleu", ()),
+        ("judge", ()),
+        ("judge_pairs", ()),
         ("rouge", ()),
         ("bleu", needs_sacrebleu),
         ("chrf", needs_sacrebleu),
@@ -89,7 +108,7 @@ def load(tmp_path: Path) -> Callable[..., Task]:
         else:
             rows = "".join(json.dumps(row) + "\n" for row in ROWS[kind])
             (tmp_path / f"{kind}.jsonl").write_text(rows)
-            options = {"train": f"{kind}.jsonl", **options}
+            options = {"train": f"{kind}.jsonl", **JUDGES.get(kind, {}), **options}
         return load_task("mine", kind, options, tmp_path, seed, weight)
 
     return make
@@ -110,7 +129,8 @@ def test_every_kind_is_in_the_table() -> None:
     assert {param.values[0] for param in KINDS} == set(all_kinds())
     for name, kind in all_kinds().items():
         assert kind.summary.endswith(".")
-        assert (kind.score is None) == (kind.mode == "loss")
+        assert (kind.score is None) == (kind.mode == "loss" or name in JUDGES)
+        assert (kind.score is None) <= (kind.mode == "loss" or kind.score_all is not None)
         generates = kind.mode == "generate" or name == "choose"
         assert ("max_new_tokens" in kind.settings.model_fields) == generates
         assert all(field.description for field in kind.settings.model_fields.values()), name
@@ -119,7 +139,7 @@ def test_every_kind_is_in_the_table() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_reference_scores_1_and_nothing_0(kind: str, load: Any) -> None:
     task = load(kind)
-    if task.mode == "loss":
+    if find_kind(kind).score is None:
         return
     for example in (*task.train, *task.evaluation):
         assert task.score(example.reply, example) == 1.0
@@ -141,7 +161,7 @@ def test_the_letter_in_a_reply(reply: str, letter: str | None) -> None:
     assert letter_in(reply, "ABCD") == letter
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.values != ("code",)])  # it runs
 @given(reply=st.text())
 def test_any_reply_has_a_score(kind: str, reply: str) -> None:
     example = Example(
@@ -154,6 +174,8 @@ def test_any_reply_has_a_score(kind: str, reply: str) -> None:
             "scale": [-5, 5],
         },
     )
+    if find_kind(kind).score is None:
+        return
     values = {"dataset": "chain_sum"} if kind == "reasoning_gym" else {"train": "x"}
     kind_settings = all_kinds()[kind].settings(**values)
     task = Task("mine", kind, kind_settings, (example,), (example,))
@@ -447,7 +469,7 @@ def test_questions_are_the_same_in_every_process(load: Any) -> None:
         (
             "choose",
             {"train": "logiqa2/dev.txt", "eval": "logiqa2/test.txt", "drop_overlap": True},
-            (1539, 778),
+            (1524, 778),
         ),
         ("loss", {"train": "moss", "eval_rows": 34}, (200, 34)),
         ("loss", {"train": "alpaca/alpaca_5000.json", "skip_empty": True}, (4048, 450)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,13 +26,14 @@ from onsa.masks import ParameterMask, union
 from onsa.prepare import (
     check_rows,
     find_base,
+    length_notes,
     load_encoder,
     load_tasks,
     overlap_notes,
     task_notes,
 )
 from onsa.progress import Progress
-from onsa.recipe import EITHER_OR, Recipe, build_recipe, read_raw
+from onsa.recipe import BEST_STATE_KEYS, EITHER_OR, Recipe, build_recipe, read_raw
 from onsa.report.facts import origin, with_addition
 from onsa.report.write import write_report
 from onsa.run import Run, claim_folder
@@ -45,13 +46,18 @@ from onsa.weights import Weights, require_same_tensors
 
 CORE_SHARE = 0.01  # of a core where the run has none and the recipe says nothing
 # Keys of a recipe that the earlier run has settled, or that have no effect here.
-NOT_HERE = ("method", "baselines", "model", "output", "stage_rows", "untrained_tasks")
+NOT_HERE = (
+    "method", "baselines", "model", "output", "stage_rows", "task_balance", "untrained_tasks",
+    "prompts", "prompt_rows", "probe",
+)  # fmt: skip
 KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
 SaliencyRule = Annotated[str, known_in(saliency.saliency)]
 
 
 class Addition(Settings):
     """The keys of a recipe for `onsa add`, beside `tasks` and the training keys."""
+
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
 
     core_share: Share | None = Field(
         None, description="hold so large a core of all that was learned, not the run's own cores"
@@ -115,7 +121,7 @@ def add_by_recipe(
 def _recipe(raw: Mapping[str, Any], state: State, folder: Path, where: object) -> Recipe:
     """The new recipe over what the run was made with."""
     _, first = state.recipes[0]
-    kept = first.model_dump(include=KEPT) | first.training.model_dump()
+    kept = first.model_dump(include=KEPT) | first.training.model_dump(exclude=set(BEST_STATE_KEYS))
     for pair in EITHER_OR:
         if any(key in raw for key in pair):  # what is given now decides, not what was given then
             kept = {key: value for key, value in kept.items() if key not in pair}
@@ -186,6 +192,7 @@ def _add(
     for note in (
         *task_notes(new),
         *overlap_notes([*state.tasks, *new, *replayed], run.recipe.overlap_share),
+        *length_notes(new, run.encoder),
     ):
         run.warn(note)
     name = f"add/{state.additions + 1}"

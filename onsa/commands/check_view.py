@@ -14,7 +14,9 @@ from rich.text import Text
 
 from onsa.commands.check import ROLES
 from onsa.language import tell
+from onsa.training.memory import in_bytes
 
+MOST_LABELS = 12  # in a table
 LONGEST_SAMPLE = 1500  # characters that are shown of a text
 
 
@@ -48,13 +50,53 @@ def _table(texts: int, *names: str) -> Any:
 
 
 def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
-    table = _table(
-        2, "task", "kind", "rows to train", "score", "tokens: median", "longest", "trained an epoch"
-    )  # fmt: skip
+    columns = {
+        "rows to train": "train_rows",
+        "an epoch": "rows_per_epoch",
+        "to score": "eval_rows",
+        "tokens: median": "median",
+        "longest": "longest",
+        "trained an epoch": "trained_tokens_per_epoch",
+    }
+    if all(task["rows_per_epoch"] == task["train_rows"] for task in tasks):
+        del columns["an epoch"]
+    table, keys = _table(2, "task", "kind", *columns), columns.values()
     for task in tasks:
-        keys = ("train_rows", "eval_rows", "median", "longest", "trained_tokens_per_epoch")
         table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in keys))
     console.print(table)
+    for task in tasks:
+        _show_split(console, task)
+
+
+def _show_split(console: Console, task: dict[str, Any]) -> None:
+    """How the evaluation rows came about, and how often each label is on both sides."""
+    if task["split"]:
+        console.print(f"{task['name']} is scored on {task['split']}")
+    labels = task["labels"]
+    if not labels:
+        return
+    if len(labels) > MOST_LABELS:
+        console.print(f"{task['name']}: {_label_range(labels)}\n")
+        return
+    table = _table(1, f"{task['name']}:\nlabel", "\nto train", "\nto score")
+    for label, counts in labels.items():
+        table.add_row(_shortened(label), *_with_shares(counts, task))
+    console.print(table)
+
+
+def _with_shares(counts: Mapping[str, int], task: Mapping[str, Any]) -> list[str]:
+    wholes = {"train": task["train_rows"], "evaluation": task["eval_rows"]}
+    return [f"{counts[side]:,} ({counts[side] / whole:.1%})" for side, whole in wholes.items()]
+
+
+def _label_range(labels: Mapping[str, Mapping[str, int]]) -> str:
+    """The fewest and the most rows of a label, where there are too many for a table."""
+    parts = []
+    for side, what in (("train", "train on"), ("evaluation", "score on")):
+        rows = [counts[side] for counts in labels.values()]
+        size = f"{min(rows):,} to {max(rows):,}" if len(set(rows)) > 1 else f"{rows[0]:,}"
+        parts.append(f"{size} rows of each to {what}")
+    return f"{len(labels)} labels, {', '.join(parts)}"
 
 
 def _show_sample(console: Console, task: dict[str, Any]) -> None:
@@ -109,8 +151,10 @@ def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None
         f"{guess['of']}: {guess['trained_tokens']:,} reply tokens trained by {method}, "
         f"{guess['processed_tokens_with_baselines']:,} tokens processed with the baselines: "
         f"{_duration(guess['training_seconds'])} of training on this machine as busy as it is; "
-        f"memory about {_bytes(guess['memory_bytes'])} of {_bytes(guess['memory_there_bytes'])} "
-        "where all weights train, less where some do not"
+        f"memory about {in_bytes(guess['memory_bytes'])} of "
+        f"{in_bytes(guess['memory_there_bytes'])} where all weights train, less where some do not; "
+        "scoring all rows once: "
+        f"{_duration(guess['scoring_seconds'])}, about {in_bytes(guess['scoring_memory_bytes'])}"
     )
     console.print(tell(said))
     if guess["memory_bytes"] > guess["memory_there_bytes"]:
@@ -123,7 +167,3 @@ def _duration(seconds: float) -> str:
     if minutes < 1:
         return "less than a minute"
     return f"about {minutes} min" if minutes < 100 else f"about {minutes / 60:.1f} h"
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

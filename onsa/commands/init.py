@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from onsa.data.example import Example
-from onsa.data.overlap import split
 from onsa.data.reading import read_examples
+from onsa.data.split import split
 from onsa.errors import InputError
 from onsa.files import write_text
 from onsa.language import tell

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
+from onsa.commands.asking import ask_better
 from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
@@ -31,7 +32,8 @@ from onsa.models import copy_companions, load_model, read_config
 from onsa.prepare import Ways, open_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, build_recipe, read_raw
-from onsa.report.facts import collect
+from onsa.report.facts import collect, ends
+from onsa.report.rows import write_rows
 from onsa.report.write import write_report
 from onsa.run import Run, Stage
 from onsa.state import State, save_state
@@ -100,6 +102,8 @@ def tokens_to_train(recipe: Recipe, tasks: Sequence[Task], encoder: Encoder) -> 
 
 def _carry_out(run: Run, home: Path, command: str) -> Run:
     recipe = run.recipe
+    if recipe.prompts:
+        ask_better(run)
     run.progress.expect(tokens_to_train(recipe, run.tasks, run.encoder))
     result = run_method(run, recipe.method, recipe.settings)
     cores = run.cores  # a baseline may find others
@@ -114,7 +118,13 @@ def _carry_out(run: Run, home: Path, command: str) -> Run:
         tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
         start = run.starts.get(run.path, run.base)
         save_state(run, State([(home, recipe)], run.companions, start, result, tasks, cores))
-    write_report(run.folder, collect(run, scores, score_untrained(run), command))
+    untrained = score_untrained(run)
+    found = {
+        label: {recipe.seed: {**by_task, **untrained.get(label, {})}}
+        for label, by_task in ends(run, scores).items()
+    }
+    write_rows(run.folder, [*run.tasks, *run.untrained_tasks], found)
+    write_report(run.folder, collect(run, scores, untrained, command))
     return run
 
 
@@ -170,7 +180,7 @@ def score_untrained(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _score(run: Run, stage: Stage, rows: int | None) -> dict[str, Any]:
-    name = f"score/{stage.path}/{_plain(stage.label)}"
+    name = f"score/{_plain(stage.path)}/{_plain(stage.label)}"
     tasks = stage.tasks or run.tasks
     return run_scoring(run, name, weights=stage.weights, tasks=tasks, rows=rows)
 

@@ -14,7 +14,7 @@ from onsa.cores.fusion import fuse
 from onsa.cores.grouping import overlap_matrix
 from onsa.cores.saliency import core_region
 from onsa.masks import ParameterMask
-from onsa.models import place_of
+from onsa.models import copy_companions, place_of
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def fuse_models(
     """One model of several, and the record of how each tensor came about: see `fuse`."""
     folder = step.folder / "weights"
     fused = fuse(folder, base, tuned, cores, blend=blend, conflict=conflict, **settings)
+    copy_companions(base.folder, folder)  # whose config tells of heads
     return {"weights": step.complete(fused.weights), "record": fused.record}
 
 

@@ -11,16 +11,17 @@ from torch import Tensor
 from onsa.data.encoding import Encoded
 
 
-def padded(rows: Sequence[list[int]], filler: int) -> Tensor:
+def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:
     """The rows below each other, (rows, longest)."""
     width = max(map(len, rows))
-    return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
+    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
 
 
 def head_batch(rows: Sequence[Encoded], task: str, pad_id: int) -> dict[str, Any]:
     """A batch of one task's rows for its head: `labels` are what the head is to say, `head` names
     the task. Of a ranking all replies liked come first, then all others."""
-    ids = [row.ids for row in rows] + [row.other_ids for row in rows if row.other_ids is not None]
+    ids: list[Sequence[int]] = [row.ids for row in rows]
+    ids += [row.other_ids for row in rows if row.other_ids is not None]
     batch: dict[str, Any] = {
         "input_ids": padded(ids, pad_id),
         "attention_mask": padded([[1] * len(each) for each in ids], 0),

@@ -1,4 +1,4 @@
-"""The same example in training and in evaluation: found, counted, refused; and splits without it.
+"""The same example in training and in evaluation: found, counted, refused; what must not be parted.
 
 Texts are compared after Unicode NFKC, without regard to case and white space. Two examples are the
 same if their prompts are (a system message included), or their prompts and replies without it.
@@ -6,12 +6,12 @@ same if their prompts are (a system message included), or their prompts and repl
 
 from __future__ import annotations
 
-import random
+import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from onsa.data.example import Example
+from onsa.data.example import Example, Message
 from onsa.errors import InputError
 
 Key = tuple[str, ...]
@@ -39,7 +39,8 @@ class Overlap:
 
 
 def normalised(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(plain.casefold().split())
 
 
 def prompt_key(example: Example) -> Key:
@@ -53,8 +54,14 @@ def example_keys(example: Example) -> tuple[Key, Key]:
     return ("prompt", *prompt_key(example)), ("whole", *_key(turns))
 
 
-def _key(messages: Iterable[dict[str, str]]) -> Key:
-    return tuple(normalised(text) for turn in messages for text in (turn["role"], turn["content"]))
+def _key(messages: Iterable[Message]) -> Key:
+    return tuple(text for turn in messages for text in (turn["role"], normalised(_said(turn))))
+
+
+def _said(turn: Message) -> str:
+    """What a turn says, and what tools it calls."""
+    calls = turn.get("tool_calls")
+    return f"{turn['content']} {json.dumps(calls, sort_keys=True)}" if calls else turn["content"]
 
 
 def find_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> Overlap:
@@ -93,54 +100,12 @@ def without_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> 
     return [example for example in train if not evaluated & set(example_keys(example))]
 
 
-def split(
-    examples: Sequence[Example], share_or_rows: float, seed: int
-) -> tuple[list[Example], list[Example]]:
-    """Training and evaluation rows, drawn by `seed`: a share (a float) or a number of rows.
+def together(examples: Sequence[Example]) -> list[list[int]]:
+    """Places of examples that must stay on one side of a split, in the order of their first rows.
 
-    Rows with the same prompt, and examples made of one row (a tree of conversations), stay
-    together; so the evaluation can be a few rows smaller than asked. The evaluation rows come in
-    the drawn order, so that the first of them are a fair sample of all.
-
-    Raises:
-        InputError: no such split exists.
+    Those with the same prompt stay together, also where it differs in punctuation alone; those of
+    one group; those made of one row (a tree of conversations, a row and what was made of it).
     """
-    groups = _groups(examples)
-    random.Random(seed).shuffle(groups)
-    wanted = _wanted_rows(len(examples), share_or_rows)
-    drawn: list[int] = []
-    for group in groups:
-        if len(drawn) + len(group) <= wanted:
-            drawn += group
-    if not drawn:
-        raise InputError(
-            f"the {len(examples)} rows cannot be split: too many have the same prompt or come from "
-            "one row",
-            where=examples[0].source,
-            way_out="give the evaluation rows as a file of their own ('eval: ...')",
-        )
-    evaluated = set(drawn)
-    train = [example for place, example in enumerate(examples) if place not in evaluated]
-    return train, [examples[place] for place in drawn]
-
-
-def _wanted_rows(count: int, share_or_rows: float) -> int:
-    if count < 2:
-        raise InputError(
-            f"{count} row: one is needed to train and one to score", way_out="give more rows"
-        )
-    if isinstance(share_or_rows, float):
-        return min(count - 1, max(1, round(share_or_rows * count)))
-    if share_or_rows >= count:
-        raise InputError(
-            f"{share_or_rows} evaluation rows of {count} rows leave none to train on",
-            way_out="ask for fewer ('eval_rows'), or give more rows",
-        )
-    return share_or_rows
-
-
-def _groups(examples: Sequence[Example]) -> list[list[int]]:
-    """Places of examples that must stay on one side of a split, by union of what they share."""
     parent = list(range(len(examples)))
 
     def root(place: int) -> int:
@@ -151,10 +116,24 @@ def _groups(examples: Sequence[Example]) -> list[list[int]]:
 
     first: dict[Key, int] = {}
     for place, example in enumerate(examples):
-        keys = [*example_keys(example), *([("source", example.source)] if example.source else [])]
-        for key in keys:
+        for key in _links(example):
             parent[root(place)] = root(first.setdefault(key, place))
     groups: dict[int, list[int]] = {}
     for place in range(len(examples)):
         groups.setdefault(root(place), []).append(place)
     return list(groups.values())
+
+
+def _links(example: Example) -> list[Key]:
+    """What binds an example to others: it has one of these in common with them."""
+    keys: list[Key] = list(example_keys(example))
+    bare = tuple(
+        "".join(letter for letter in text if letter.isalnum()) for text in prompt_key(example)[1::2]
+    )
+    named = (("bare", *bare), ("source", row_of(example)), ("group", example.group))
+    return keys + [key for key in named if any(key[1:])]
+
+
+def row_of(example: Example) -> str:
+    """The row that an example comes from; of one that was made of another, that one's."""
+    return str(example.extra.get("parent", example.source))

@@ -6,31 +6,22 @@ arXiv:2101.06804.
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field, model_validator
+from typing import Any, ClassVar
 
 from onsa.base_model import position_count
-from onsa.data.prompting import Pick, prompted
+from onsa.data.prompting import prompted
 from onsa.errors import InputError
 from onsa.methods import method
 from onsa.prepare import check_rows
+from onsa.recipe import BEST_STATE_KEYS, Prompt
 from onsa.run import Run
-from onsa.settings import Settings
 from onsa.weights import Weights
 
 
-class PromptOnly(Settings):
-    system: str = Field("", description="a role, said before the rows' own system messages")
-    instruction: str = Field("", description="what to do, said before each question")
-    shots: int = Field(0, ge=0, le=100, description="examples from the training rows")
-    pick: Pick = Field("random", description="the examples: random, balanced by reply, or nearest")
+class PromptOnly(Prompt):
+    """Nothing but a prompt."""
 
-    @model_validator(mode="after")
-    def _every_key_has_an_effect(self) -> PromptOnly:
-        if self.differs("pick") and not self.shots:
-            raise InputError("pick has no effect without shots", way_out="write 'shots: 4'")
-        return self
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
 
 
 def no_epochs(settings: Any, num_train_epochs: float) -> float:

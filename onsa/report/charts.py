@@ -202,6 +202,31 @@ def loss_panel(label: str, curves: dict[str, list[Point]], colours: dict[str, in
     return panel(f"Loss against trained tokens, {label}: {'; '.join(said)}", *parts)
 
 
+def way_panel(
+    label: str,
+    metric: Metric,
+    ways: dict[str, list[Point]],
+    colours: dict[str, int],
+    kept: float,
+) -> Markup:
+    """Scores against optimizer steps, one line for each task, and the step that was kept."""
+    points = [point for way in ways.values() for point in way]
+    x = Axis.over([0.0, *(point[0] for point in points)], intervals=3)
+    y = Axis.over([point[1] for point in points])
+    plane = Plane(x, y)
+    y_texts = {tick: tick_text(metric, tick, y) for tick in y.ticks}
+    parts = [plane.frame({tick: scaled(tick) for tick in x.ticks}, y_texts)]
+    (across, low), (_, high) = plane.at(kept, y.low), plane.at(kept, y.high)
+    parts.append(element("line", x1=across, x2=across, y1=low, y2=high, class_="level"))
+    said = []
+    for task, way in ways.items():
+        best = next((value for step, value in way if step == kept), None)
+        said.append(f"{task} {metric.text(way[0][1])} at first, {metric.text(best)} kept")
+        drawn = plane.line(thinned(way, MOST_POINTS), f"task-{colours.get(task, 0)}")
+        parts.append(element("g", element("title", said[-1]), drawn))
+    return panel(f"Scores by step, {label}: {'; '.join(said)}", *parts)
+
+
 def angle_panel(role: str, angles: Sequence[Point], chosen: Sequence[float]) -> Markup:
     """The angle of each block in milliradians, from the lowest block up; dots are what trains."""
     x = Axis(angles[0][0] - 0.5, angles[-1][0] + 0.5, ())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from onsa import __version__
+from onsa.data.balance import label_balance
 from onsa.files import read_json
 from onsa.metrics.paired import compare_paired
 from onsa.report.costs import spent, stored_bytes
 from onsa.report.results import average, groups_of, normalised, score_of, scores_of
 from onsa.resources import describe_machine, versions
+from onsa.tasks import VERDICTS
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -37,15 +40,16 @@ def collect(
         **origin(run, title, command),
         "method": run.about_method,
         "adapter": adapter(run),
-        "tasks": [task_facts(task) for task in run.tasks],
+        "tasks": [task_facts(task, run.folder) for task in run.tasks],
         "results": results(run, scores),
-        "normalised": normalised(run.tasks, _ends(run, scores)),
+        "normalised": normalised(run.tasks, ends(run, scores)),
         "flips": flips(run, scores),
         "paths": paths(run, scores),
         "retention": retention(run, scores),
         "untrained": on_untrained(run, untrained),
         **run.findings,
         "curves": curves(run),
+        "best_states": best_states(run),
         "held": held(run),
         "notes": run.notes + training_notes(run),
         "steps": _steps(run),
@@ -87,7 +91,7 @@ def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
     roles = {"base": "base", run.recipe.method: "result"}
     return [
         _result(run, label, roles.get(label, "baseline"), found)
-        for label, found in _ends(run, scores).items()
+        for label, found in ends(run, scores).items()
     ]
 
 
@@ -106,7 +110,7 @@ def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str,
             for label in labels
         ],
         "flips": [
-            _flip(task, label, end, scores[label][task.name], scores[end][task.name])
+            flip(task, label, end, scores[label][task.name], scores[end][task.name])
             for label in labels
             if label != end and end in scores
             for task in run.untrained_tasks
@@ -135,7 +139,7 @@ def with_addition(
             for label, found in scores.items()
         ],
         "flips": [
-            _flip(task, label, "held", found[task.name], scores["held"][task.name])
+            flip(task, label, "held", found[task.name], scores["held"][task.name])
             for label, found in scores.items()
             if label != "held"
             for task in run.tasks
@@ -143,7 +147,7 @@ def with_addition(
     }
     return {
         **facts,
-        "tasks": facts.get("tasks", []) + [task_facts(task) for task in new],
+        "tasks": facts.get("tasks", []) + [task_facts(task, run.folder) for task in new],
         "additions": [*facts.get("additions", []), entry],
         "curves": facts.get("curves", []) + curves(run),
         "held": facts.get("held", []) + held(run),
@@ -221,15 +225,16 @@ def flips(run: Run, scores: Scores) -> list[dict[str, Any]]:
     pairs = [("base", scores["base", "base"])]
     pairs += [(p, _end(run, scores, p)) for p in _paths(run) if p != run.recipe.method]
     return [
-        _flip(task, label, run.recipe.method, before[task.name], after[task.name])
+        flip(task, label, run.recipe.method, before[task.name], after[task.name])
         for label, before in pairs
         for task in run.tasks
     ]
 
 
-def _flip(
+def flip(
     task: Task, before_label: str, after_label: str, before: Any, after: Any
 ) -> dict[str, Any]:
+    """The same rows before and after: what was gained and lost, by chance or not, and examples."""
     # A loss is better when lower; compared as its negative, "gained" means better everywhere.
     sign = 1.0 if task.higher_is_better else -1.0
     old, new = ([sign * value for value in found["scores"]] for found in (before, after))
@@ -269,9 +274,22 @@ def _both_kinds(changed: list[int], old: list[float], new: list[float]) -> list[
 
 def curves(run: Run) -> list[dict[str, Any]]:
     return [
-        {"label": f"{r.path}: {r.name}", "points": r.facts["curve"]}
+        {
+            "label": f"{r.path}: {r.name}",
+            "points": r.facts["curve"],
+            "rows": r.facts.get("rows_by_task", {}),
+        }
         for r in run.history
         if "curve" in r.facts
+    ]
+
+
+def best_states(run: Run) -> list[dict[str, Any]]:
+    """Scores on the way of trainings that ended in their best state."""
+    return [
+        {"label": f"{r.path}: {r.name}", **r.facts["best_state"]}
+        for r in run.history
+        if "best_state" in r.facts
     ]
 
 
@@ -284,17 +302,20 @@ def held(run: Run) -> list[dict[str, Any]]:
 
 
 def training_notes(run: Run) -> list[str]:
-    """What trainings lost on the way: reply tokens beyond the length limit."""
-    lost: dict[str, int] = {}
-    for record in run.history:
-        for task, tokens in record.facts.get("lost_tokens", {}).items():
-            lost[task] = max(lost.get(task, 0), tokens)
-    return [
-        f"task {task}: {tokens} reply tokens lie beyond max_length "
-        f"{run.recipe.training.max_length} and were not trained"
-        for task, tokens in lost.items()
-        if tokens
-    ]
+    """Where trainings stopped that looked for their best state, and which state they kept."""
+    found = {r.name: r.facts["best_state"] for r in run.history if "best_state" in r.facts}
+    return [_best_note(name, best) for name, best in found.items()]
+
+
+def _best_note(name: str, best: Mapping[str, Any]) -> str:
+    rows = ", ".join(f"{task} {count}" for task, count in best["rows"].items())
+    last, planned = best["last_step"], best["planned_steps"]
+    stopped = f"stopped after step {last} of {planned}; " if last < planned else ""
+    return (
+        f"{name}: {stopped}step {best['best_step']} was kept, the best by {best['metric']} of "
+        f"{len(best['points'])} scorings on the first evaluation rows ({rows}): on these rows the "
+        "scores at the end are a little too good"
+    )
 
 
 def recipe_text(run: Run) -> str:
@@ -303,9 +324,17 @@ def recipe_text(run: Run) -> str:
     flat.update(flat.pop("settings"))
     flat.update(flat.pop("training"))
     for key in ("tasks", "untrained_tasks"):
-        flat[key] = [{**task, **task.pop("options")} for task in flat[key]]
-    flat["baselines"] = [{**b, **b.pop("settings"), **b.pop("training")} for b in flat["baselines"]]
+        flat[key] = [_flat(task, "options") for task in flat[key]]
+    flat["baselines"] = [_flat(each, "settings", "training") for each in flat["baselines"]]
     return yaml.safe_dump(flat, allow_unicode=True, sort_keys=False)
+
+
+def _flat(entry: Mapping[str, Any], *inner: str) -> dict[str, Any]:
+    """The entry with the keys of its inner mappings among its own, as one writes it."""
+    flat = {key: value for key, value in entry.items() if key not in inner}
+    for key in inner:
+        flat |= entry[key]
+    return flat
 
 
 def _model(run: Run) -> dict[str, Any]:
@@ -318,16 +347,22 @@ def _model(run: Run) -> dict[str, Any]:
     }
 
 
-def task_facts(task: Task) -> dict[str, Any]:
+def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
+    """What a task is; with a run's folder, also how far to trust its judge, if it has one."""
     sample = task.evaluation[0]
     return {
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
         "how": task.how,
+        "agreement": task.agreement(folder / VERDICTS) if folder else None,
         "higher_is_better": task.higher_is_better,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
+        "weight": task.weight,
+        "rows_per_epoch": task.rows_per_epoch if task.train else 0,
+        "split": task.split,
+        "labels": label_balance(task.train, task.evaluation),
         "digest": task.digest,
         "source": (task.train or task.evaluation)[0].source,
         "sample": {"prompt": sample.prompt[-1]["content"], "reply": sample.reply},
@@ -340,7 +375,7 @@ def _paths(run: Run) -> list[str]:
     return [path for path in seen if path != run.recipe.method] + [run.recipe.method]
 
 
-def _ends(run: Run, scores: Scores) -> dict[str, dict[str, Any]]:
+def ends(run: Run, scores: Scores) -> dict[str, dict[str, Any]]:
     """The scores of the base and of the end of each way, by label."""
     return {"base": scores["base", "base"]} | {p: _end(run, scores, p) for p in _paths(run)}
 

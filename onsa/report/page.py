@@ -42,6 +42,7 @@ SECTIONS: Sections = (
     ("cores", "Where the cores lie", cores.cores),
     ("angles", "Fine-tuned angles", training.angles),
     ("curves", "Loss while training", training.curves),
+    ("best_state", "Scores while training", training.best_state),
     ("fusion", "Fusion", training.fusion),
     ("held", "What was held, and the proof", training.held),
     ("cost", "Cost", results.cost),

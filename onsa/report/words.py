@@ -16,6 +16,7 @@ NARROW_SPACE = "\u202f"
 # Labels that the project's own methods and commands write; any other label is shown as it is.
 NAMES = {
     "base": "the base model",
+    "base, prompted": "the base model, prompted",
     "full": "plain mixing",
     "mixing": "plain mixing",
     "sequence": "training in sequence",

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel
 
+from onsa.data.batches import rows_of_an_epoch
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
@@ -29,9 +30,15 @@ Replies = Sequence[str]
 Examples = Sequence[Example]
 Mode = Literal["generate", "choose", "loss", "head"]
 
-# Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
-# a file may move.
+VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
+
+# Settings that say where rows come from, or how a judge is reached. The rows themselves are in a
+# task's digest, these are not: a file may move.
 LOADING = {
+    "at_once",
+    "human",
+    "key_variable",
+    "timeout_seconds",
     "train",
     "eval",
     "eval_share",
@@ -39,25 +46,37 @@ LOADING = {
     "train_rows",
     "columns",
     "format",
+    "encoding",
+    "unicode",
+    "tools",
     "skip_empty",
     "drop_overlap",
+    "group",
+    "split",
+    "stratify",
+    "fold",
+    "balance",
+    "augment",
 }
 
 
 class Rows(NamedTuple):
-    """Loaded examples, and sentences for people on what was left out."""
+    """Loaded examples, and what people are told of what was left out and how they were split;
+    `settings` where looking at the rows settled them (paths, what `auto` means)."""
 
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
     head: Head | None = None  # what the task's head says, where it has one
+    split: str = ""  # how the evaluation rows came about, in words
+    settings: BaseModel | None = None
 
     def changed(self, change: Callable[[Example], Example], head: Head | None = None) -> Rows:
         """The rows, each of them changed, for a head."""
         train, evaluation = (
             [change(row) for row in part] for part in (self.train, self.evaluation)
         )
-        return Rows(train, evaluation, self.notes, head)
+        return self._replace(train=train, evaluation=evaluation, head=head)
 
 
 @dataclass(frozen=True)
@@ -67,12 +86,16 @@ class Kind:
     `mode` says what is scored: a greedy reply ("generate"), the likeliest of `extra["choices"]`
     ("choose"), what the task's own head says ("head"), or nothing but the held-out loss on the
     replies ("loss"); settings with a `mode` of their own decide instead. `load(settings,
-    base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1.
+    base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1. Replies
+    that cost to score are scored together by `score_all(replies, examples, settings, folder)`,
+    where `folder` keeps what must not be asked twice; `combined(scores, settings)` makes one score
+    of a row's drawn replies. A kind without `score` has no reference that could be checked by it.
 
     What more a report can say of all rows together: `measures`, figures that are no mean of the
     scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
     worth a picture; `restated`, the mean score in other units, by monotone functions (perplexity of
-    a loss); `how(settings, examples)`, what else one must know to get the same figures.
+    a loss); `how(settings, examples)`, what else one must know to get the same figures;
+    `agreement(settings, folder)`, how far a judge agrees with people (`n` 0 where none were asked).
     """
 
     name: str
@@ -83,10 +106,13 @@ class Kind:
     mode: Mode
     score: Callable[[str, Example, Any], float] | None = None
     higher_is_better: bool = True
+    score_all: Callable[[Replies, Examples, Any, Path | None], list[float]] | None = None
+    combined: Callable[[Sequence[float], Any], float] | None = None
     measures: Callable[[Replies, Examples, Any], Measures] | None = None
     classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
     restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     how: Callable[[Any, Examples], str] | None = None
+    agreement: Callable[[Any, Path | None], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +127,7 @@ class Task:
     weight: float = 1.0
     notes: tuple[str, ...] = ()
     head: Head | None = None
+    split: str = ""  # how its evaluation rows came about, in words
 
     @property
     def metric(self) -> str:
@@ -125,6 +152,40 @@ class Task:
         score = find_kind(self.kind).score
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
         return score(reply, example, self.settings) if reply.strip() else 0.0
+
+    def scores(
+        self, replies: Replies, examples: Examples, folder: Path | None = None
+    ) -> list[float]:
+        """The score of each reply; `folder` keeps what must not be asked twice."""
+        score_all = find_kind(self.kind).score_all
+        pairs = list(zip(replies, examples, strict=True))
+        if score_all is None:
+            return [self.score(reply, example) for reply, example in pairs]
+        said = [row for row, reply in enumerate(replies) if reply.strip()]
+        found = [0.0] * len(pairs)
+        given = score_all(
+            [replies[row] for row in said], [examples[row] for row in said], self.settings, folder
+        )
+        for row, score in zip(said, given, strict=True):
+            found[row] = score
+        return found
+
+    @property
+    def samples(self) -> int:
+        """Replies that are drawn for each row; 1 is the likeliest one."""
+        return int(getattr(self.settings, "samples", 1))
+
+    @property
+    def drawing(self) -> dict[str, float]:
+        """How several replies are drawn, as `generate` takes it."""
+        names = ("temperature", "top_p")
+        return {name: float(getattr(self.settings, name)) for name in names}
+
+    def combined(self, scores: Sequence[float]) -> float:
+        """One score of a row's drawn replies."""
+        combined = find_kind(self.kind).combined
+        assert combined is not None, f"tasks of kind {self.kind} draw no replies"
+        return combined(scores, self.settings)
 
     def measures(self, replies: Replies, examples: Examples) -> dict[str, float]:
         """The kind's figures over all these rows; NaN where one is not defined."""
@@ -151,16 +212,32 @@ class Task:
         how = find_kind(self.kind).how
         return how(self.settings, self.evaluation) if how else ""
 
+    @property
+    def rows_per_epoch(self) -> int:
+        """Training rows that one weighted epoch draws."""
+        return rows_of_an_epoch(self.weight, len(self.train))
+
+    def agreement(self, folder: Path | None = None) -> dict[str, Any] | None:
+        """How far the task's judge agrees with people; None where nobody judges."""
+        agreement = find_kind(self.kind).agreement
+        return agreement(self.settings, folder) if agreement else None
+
     @cached_property
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
         rows = [
-            [[row.messages, row.extra, row.weight, row.target] for row in examples]
+            [_identity(example) for example in examples]
             for examples in (self.train, self.evaluation)
         ]
         settings = self.settings.model_dump(mode="json", exclude=LOADING)
         head = dataclasses.asdict(self.head) if self.head else None
         return digest_of_json([self.name, self.kind, self.weight, settings, rows, head])
+
+
+def _identity(row: Example) -> list[Any]:
+    """What of a row training and scoring depend on."""
+    last = [row.only_last] if row.only_last else []
+    return [row.messages, row.extra, row.weight, row.target, *last]
 
 
 @cache
@@ -201,12 +278,13 @@ def load_task(
         task = Task(
             name,
             kind,
-            values,
+            rows.settings or values,
             tuple(rows.train),
             tuple(rows.evaluation),
             weight,
             rows.notes,
             rows.head,
+            rows.split,
         )
         _check_references(task)
     except InputError as fault:
@@ -218,10 +296,10 @@ def load_task(
 def _check_references(task: Task) -> None:
     assert task.train, "loaders give at least a row to train on"
     assert task.evaluation, "loaders give at least a row to score on"
-    if task.mode == "loss":
+    if find_kind(task.kind).score is None:
         return
-    for example in task.evaluation:
-        score = task.score(example.reply, example)
+    scores = task.scores([example.reply for example in task.evaluation], task.evaluation)
+    for example, score in zip(task.evaluation, scores, strict=True):
         if score != 1:
             raise InputError(
                 f"the reference reply itself scores {score:.2g} as kind {task.kind!r}",

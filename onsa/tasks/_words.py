@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -11,7 +10,6 @@ from typing import Any, Literal
 
 from onsa.data.example import Example
 from onsa.metrics.text import folded
-from onsa.tasks import Rows
 from onsa.tasks._extras import import_extra
 
 Script = Literal["japanese", "chinese", "other"]
@@ -70,15 +68,6 @@ def about_words(parted: str) -> str:
         )
         return f"Japanese in words by {versions}"
     return "words by white space and punctuation; each letter of a script without spaces is one"
-
-
-def marked(rows: Rows, key: str, value: str, note: str = "") -> Rows:
-    """Rows whose evaluation examples carry how they are scored: the digest then knows it too."""
-    evaluation = [
-        dataclasses.replace(example, extra={**example.extra, key: value})
-        for example in rows.evaluation
-    ]
-    return Rows(rows.train, evaluation, (*rows.notes, note) if note else rows.notes)
 
 
 def _japanese(text: str) -> list[str]:

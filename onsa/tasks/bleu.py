@@ -16,7 +16,7 @@ from onsa.tasks import Kind, Rows
 from onsa.tasks._extras import import_extra, missing_extra
 from onsa.tasks._files import GenerationSettings, load_files
 from onsa.tasks._sacrebleu import corpus, of_a_row, signature
-from onsa.tasks._words import marked, script_of
+from onsa.tasks._words import script_of
 
 Tokenizer = Literal["auto", "13a", "intl", "zh", "ja-mecab", "char", "none"]
 
@@ -39,35 +39,34 @@ def load(settings: Bleu, base_folder: Path, seed: int) -> Rows:
     if tokenizer == "auto":
         japanese = "ja-mecab" if _has_mecab() else "char"
         tokenizer = {"japanese": japanese, "chinese": "zh"}.get(script_of(rows.evaluation), "13a")
-    note = ""
     if settings.tokenize == "auto" and tokenizer == "char":
         note = "BLEU takes Japanese by characters: pip install 'onsa[ja]' for MeCab's words"
-    return marked(rows, "tokenize", tokenizer, note)
+        rows = rows._replace(notes=(*rows.notes, note))
+    return rows._replace(settings=settings.model_copy(update={"tokenize": tokenizer}))
 
 
 def score(reply: str, example: Example, settings: Bleu) -> float:
-    return of_a_row(_metric(_tokenizer(example), settings.ignore_case, True), reply, example)
+    return of_a_row(_metric(settings.tokenize, settings.ignore_case, True), reply, example)
 
 
 def measures(replies: Sequence[str], examples: Sequence[Example], settings: Bleu) -> Measures:
-    metric = _metric(_tokenizer(examples[0]), settings.ignore_case, False)
+    metric = _metric(settings.tokenize, settings.ignore_case, False)
     return corpus(metric, "BLEU", replies, examples)
 
 
 def how(settings: Bleu, examples: Sequence[Example]) -> str:
-    told = signature(_metric(_tokenizer(examples[0]), settings.ignore_case, False))
+    told = signature(_metric(settings.tokenize, settings.ignore_case, False))
     return f"BLEU of the corpus, by sacrebleu: {told}; of single sentences with effective order."
 
 
 @cache
-def _metric(tokenizer: str, ignore_case: bool, of_sentences: bool) -> Any:
+def _metric(tokenize: str, ignore_case: bool, of_sentences: bool) -> Any:
     return import_extra("sacrebleu", "sacrebleu", "text").BLEU(
-        tokenize=tokenizer, lowercase=ignore_case, effective_order=of_sentences, force=True
+        tokenize="13a" if tokenize == "auto" else tokenize,
+        lowercase=ignore_case,
+        effective_order=of_sentences,
+        force=True,
     )
-
-
-def _tokenizer(example: Example) -> str:
-    return str(example.extra.get("tokenize", "13a"))
 
 
 def _has_mecab() -> bool:

@@ -16,7 +16,8 @@ from onsa.tasks._files import FileSettings, load_files
 
 
 def load(settings: FileSettings, base_folder: Path, seed: int) -> Rows:
-    return load_files(settings, base_folder, seed).changed(_ranked, Head("ranking"))
+    rows = load_files(settings, base_folder, seed, feedback=True)
+    return rows.changed(_ranked, Head("ranking"))
 
 
 def _ranked(row: Example) -> Example:

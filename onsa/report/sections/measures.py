@@ -14,26 +14,49 @@ MOST_CLASSES = 60  # in the table by class
 
 def measures(facts: Facts) -> list[dict[str, Any]] | None:
     """A table for each task that has figures of its own, over all results."""
-    results = [result for result in facts.get("results") or [] if result.get("measures")]
+    results = [result for result in facts.get("results") or [] if result.get("scores")]
     told = {str(task.get("name")): task for task in facts.get("tasks") or []}
-    names = dict.fromkeys(name for result in results for name in result["measures"])
+    judged = [name for name, task in told.items() if task.get("agreement")]
+    figured = [name for result in results for name in result.get("measures") or {}]
+    names = dict.fromkeys([*figured, *judged] if results else [])
     return [_task_view(name, told.get(name) or {}, results) for name in names] or None
 
 
 def _task_view(name: str, task: Facts, results: list[Facts]) -> dict[str, Any]:
-    figures = [(result["measures"].get(name) or {}) for result in results]
+    figures = [((result.get("measures") or {}).get(name) or {}) for result in results]
     kinds = dict.fromkeys(measure for each in figures for measure in each)
     entries = [entry for each in figures for entry in each.values() if entry]
     counts = {n for entry in entries if (n := number(entry.get("n"))) is not None}
     return {
         "task": name,
         "how": task.get("how") or "",
+        "agreement": _agreement(task.get("agreement") or {}),
         "labels": [str(result.get("label")) for result in results],
         "rows": [_row(measure, figures) for measure in kinds],
         "n": counts.pop() if len(counts) == 1 else None,
         "reasons": _reasons(results, figures),
         **_classes(name, results),
     }
+
+
+def _agreement(found: Facts) -> str:
+    """How far the judge agrees with people, in words; nothing where nobody judges."""
+    if not found:
+        return ""
+    rows = int(number(found.get("n")) or 0)
+    if not rows:
+        return "The judge was not checked against people: give a sample of their verdicts."
+    said = [
+        f"{name} {metric_of({'metric': name}, [score]).full_text(score)}"
+        for name, key in (("the same verdict on", "share"), ("Cohen's kappa", "kappa"))
+        if (score := Score.read(found.get(key)))
+    ]
+    missing = (
+        ""
+        if number((found.get("kappa") or {}).get("mean")) is not None
+        else ("; kappa is not defined, all verdicts being alike")
+    )
+    return f"The judge against people: {'; '.join(said)}{missing}."
 
 
 def _row(name: str, figures: list[Facts]) -> dict[str, Any]:

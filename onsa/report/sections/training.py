@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from onsa.report import charts
@@ -13,20 +14,62 @@ MOST_TENSORS = 500  # shown of the fusion's table
 
 
 def curves(facts: Facts) -> dict[str, Any] | None:
-    drawn = {}
+    drawn, mixed = {}, {}
     for curve in facts.get("curves") or []:
         points = {task: clean_points(found) for task, found in (curve.get("points") or {}).items()}
         points = {task: found for task, found in points.items() if found}
         if points:
-            drawn[str(curve.get("label"))] = points
+            label = str(curve.get("label"))
+            drawn[label], mixed[label] = points, mixture(curve.get("rows") or {})
     tasks = list(
         dict.fromkeys([*metrics_of(facts), *(t for points in drawn.values() for t in points)])
     )
     colours = {task: place % TASK_COLOURS for place, task in enumerate(tasks)}
-    panels = [(label, charts.loss_panel(label, points, colours)) for label, points in drawn.items()]
+    panels = [
+        (label, mixed[label], charts.loss_panel(label, points, colours))
+        for label, points in drawn.items()
+    ]
     shown = {task for points in drawn.values() for task in points}
     legend = [(task, colour) for task, colour in colours.items() if task in shown]
     return {"panels": panels, "legend": legend} if panels else None
+
+
+def mixture(rows: Mapping[str, int]) -> str:
+    """How many rows of each task a training drew, where it mixed several."""
+    whole = sum(rows.values())
+    if len(rows) < 2:
+        return ""
+    return ", ".join(f"{task} {count:,} ({count / whole:.0%})" for task, count in rows.items())
+
+
+def best_state(facts: Facts) -> dict[str, Any] | None:
+    """How each task's score went while it was trained, and the step that was kept."""
+    metrics = metrics_of(facts)
+    colours = {task: place % TASK_COLOURS for place, task in enumerate(metrics)}
+    panels = []
+    for found in facts.get("best_states") or []:
+        for shares in (True, False):  # per cent and losses have no axis in common
+            tasks = [task for task, metric in metrics.items() if metric.is_share == shares]
+            points = {task: _way(found, task) for task in tasks}
+            drawn = {task: way for task, way in points.items() if way}
+            kept = number(found.get("best_step"))
+            if drawn and kept is not None:
+                metric = metrics[next(iter(drawn))]
+                panel = charts.way_panel(str(found.get("label")), metric, drawn, colours, kept)
+                panels.append({"label": found.get("label"), "said": _kept(found), "panel": panel})
+    return {"panels": panels, "legend": [*colours.items()]} if panels else None
+
+
+def _way(found: Facts, task: str) -> list[charts.Point]:
+    points = found.get("points") or []
+    return clean_points([[p.get("step"), (p.get("scores") or {}).get(task)] for p in points])
+
+
+def _kept(found: Facts) -> str:
+    last, planned = number(found.get("last_step")), number(found.get("planned_steps"))
+    stopped = last is not None and planned is not None and last < planned
+    end = f", stopped at {last:.0f} of {planned:.0f}" if stopped else ""
+    return f"step {number(found.get('best_step')):.0f} kept{end}"
 
 
 def clean_points(points: Any) -> list[charts.Point]:
