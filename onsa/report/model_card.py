@@ -49,7 +49,9 @@ def told_markdown(body: str) -> str:
 def _told_line(line: str) -> str:
     if line.startswith("| "):
         return f"| {' | '.join(map(tell, line[2:-2].split(' | ')))} |"
-    mark, text, end = MARKED.fullmatch(line).groups()
+    found = MARKED.fullmatch(line)
+    assert found, "every line is of this form"
+    mark, text, end = found.groups()
     return f"{mark}{tell(text)}{end}"
 
 
