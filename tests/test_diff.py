@@ -62,7 +62,7 @@ def test_data_by_the_digest_of_each_row(runs: Path) -> None:
 
 
 def test_scores_are_paired_on_the_rows_of_both(runs: Path) -> None:
-    """Red when rows are paired by their place in the file, or only one run's rows are taken."""
+    """Red when the rows of one run alone are taken, or all of both."""
     facts = differing(runs)
     first, base = facts["pairs"]
     assert [first["labels"], base["labels"]] == [["full", "lora"], ["base", "base"]]
@@ -76,6 +76,21 @@ def test_scores_are_paired_on_the_rows_of_both(runs: Path) -> None:
         assert (found[name]["gained"], found[name]["lost"]) == (gained, lost)
     assert not any(each["gained"] or each["lost"] for each in base["flips"]), "one base"
     assert "the same score on each of 7 rows" in facts["sentences"][0]
+
+
+def test_rows_are_paired_wherever_they_stand(runs: Path, tmp_path: Path) -> None:
+    """Red when rows are paired by their place: the same rows and scores, in the other order."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, turn in zip(folders, (1, -1), strict=True):
+        shutil.copytree(runs / "run", folder, ignore=shutil.ignore_patterns("steps", "model"))
+        kept = read_json(folder / "rows.json")
+        kept["tasks"]["upper"]["evaluation"] = kept["tasks"]["upper"]["evaluation"][::turn]
+        said = {"scores": [1, 0, 0, 0][::turn], "replies": list("abcd")[::turn]}
+        kept["scores"]["full"]["0"]["upper"] = said
+        write_json(folder / "rows.json", kept)
+    facts = json.loads(onsa("diff", *folders, "--json").out)
+    (found,) = (each for each in facts["pairs"][0]["flips"] if each["task"] == "upper")
+    assert (found["gained"], found["lost"], found["both_right"]) == (0, 0, 1)
 
 
 def score_rows(run: Path) -> dict[tuple[str, str], dict[str, float]]:

@@ -13,8 +13,9 @@ import onsa
 from onsa.commands import asking
 from onsa.commands.asking import LABEL
 from onsa.data.encoding import UNTRAINED, Encoded
+from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.evaluation import _of_the_last_reply
+from onsa.evaluation import Scorer, _of_the_last_reply
 from onsa.files import read_json
 from onsa.metrics.text import final_number
 from onsa.prepare import PROBE, PROBE_FOLDER, load_tasks
@@ -134,7 +135,20 @@ def test_the_probe_has_one_right_answer_each_and_no_favourite_letter() -> None:
 
 
 def test_only_the_last_reply_tells_choices_apart() -> None:
-    """Red without `_of_the_last_reply`: the replies of examples even out what the choices say."""
+    """Red when `choose` takes the mean over all replies: those of the examples even out what the
+    choices say, and a longer choice wins."""
+
+    def losses(scorer: Scorer, rows: list[Example], last_reply_only: bool = False) -> list[float]:
+        return [0.0 if last_reply_only == (row.reply == "B") else 1.0 for row in rows]
+
+    turns = tuple({"role": r, "content": "x"} for r in ("user", "assistant", "user", "assistant"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Scorer, "losses", losses)
+        row = Example(turns, {"choices": ["A", "B"], "answer": "B"})
+        assert object.__new__(Scorer).choose([row], lambda n: None) == ["B"]
+
+
+def test_the_last_reply_is_what_is_trained_last() -> None:
     row = Encoded([1, 2, 3, 4, 5, 6], [UNTRAINED, 2, UNTRAINED, UNTRAINED, 5, 6])
     assert _of_the_last_reply(row).labels == [UNTRAINED] * 4 + [5, 6]
     assert _of_the_last_reply(_of_the_last_reply(row)).labels == [UNTRAINED] * 4 + [5, 6]
