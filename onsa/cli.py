@@ -307,8 +307,8 @@ def evaluate(
     if as_json:
         _print_json(facts)
         return
-    print("\n".join(evaluation_lines(facts)))
-    print(f"\nreport  {folder / 'eval.html'}")
+    print(tell("\n".join(evaluation_lines(facts))))
+    print(tell(f"\nreport  {folder / 'eval.html'}"))
 
 
 @app.command()

@@ -27,13 +27,26 @@ SILENT |= {"KeyError", "TypeError", "AttributeError", "AssertionError", "Format"
 SILENT_KEYWORDS = {"shape", "metavar"}  # columns of data, as they are called
 # What looks like words and is said to nobody, or to a model, or stands in code that is shown.
 NOT_SAID = {
-    "Give only the answer.",  # the demo's system message
+    "Give only the answer.",
+    "Give only the answer, without any explanation.",
+    "Your code should pass these tests:",
+    "reply of assistant A",
+    "reply of assistant B",
+    "good reply",
+    "[End of the {}]",  # to models
     "module 'onsa' has no attribute {}",  # for programmers
     "Inner Thoughts",
     "Tool Responses",  # of MOSS
     "Sparse invariant checks",  # a warning of torch
     "bold green",
     "en|ja",
+    "onsa eval",
+    "prompt=question,reply=answer",
+    "Extra data",  # of Python's json
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",  # of torch
+    "assert json and math",
     "and all",
     "and {} more",  # parts of longer ones
     "onsa chat",
@@ -45,6 +58,13 @@ NOT_SAID = {
     "mark base",
     "mark result",
 }
+
+
+# Code, prompts to models, and the words that languages are told by.
+NO_TEXT = re.compile(
+    r"^(from|import) |\\|\{%|^You (rate|compare) |^Street\|"
+    "|^(the of and|der die das|le la les|el la los|o os as|il lo la|de het een) "
+)
 
 
 @dataclass(frozen=True)
@@ -78,13 +98,16 @@ class Reader:
         self.parents = {
             child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)
         }
-        self.patterns = {  # names of strings that are filled by `.format`
-            node.value.id
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Attribute)
-            and node.attr == "format"
-            and isinstance(node.value, ast.Name)
-        }
+        self.patterns = self._names_with("format")
+        self.lists = self._names_with("split")  # of words
+
+    def _names_with(self, method: str) -> set[str]:
+        """The names whose strings are used by this method of theirs."""
+        return {
+            name_of(node.value)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.Attribute) and node.attr == method
+        } - {""}
 
     def texts(self) -> Iterator[tuple[str, int, bool]]:
         for node in ast.walk(self.tree):
@@ -100,7 +123,7 @@ class Reader:
 
     def _lines(self, node: ast.AST) -> Iterator[str]:
         for form in self.forms(node):
-            if re.search(r"^(from|import) |\\|\{%", form):  # code
+            if re.search(NO_TEXT, form):
                 return
             form = self._of_several(node, form)
             for line in form.split("\n"):
@@ -144,6 +167,10 @@ class Reader:
         if isinstance(parent, ast.Expr | ast.Subscript | ast.Compare):
             return True
         if isinstance(parent, ast.keyword) and parent.arg in SILENT_KEYWORDS:
+            return True
+        if isinstance(parent, ast.Attribute) and parent.attr == "split":  # a list of words
+            return True
+        if isinstance(parent, ast.Assign) and name_of(parent.targets[0]) in self.lists:
             return True
         while not isinstance(parent, ast.stmt):
             if isinstance(parent, ast.Call) and name_of(parent.func) in SILENT:

@@ -133,17 +133,17 @@ def test_templates_say_a_sentence_in_one_text() -> None:
         ("did you mean 'lora'?", "もしかして 'lora' ですか"),
         (
             "Both tasks gained over the base model; no clear difference to plain mixing.",
-            "2 課題ともベースモデルより向上。単純混合との明確な差なし。",
+            "2 タスクとも元のモデルより向上。混合学習との明確な差なし。",
         ),
         (
             "Against plain mixing: clearly better on a (+8.2\u202fpoints); "
             "no clear difference on b and c.",
-            "単純混合との比較: a (+8.2 ポイント) で明確に向上；b、c で明確な差なし。",
+            "混合学習との比較: a (+8.2 ポイント) で明確に向上；b、c で明確な差なし。",
         ),
         ("  note: task a: 3 reply tokens in 1 rows lie beyond max_length 8 and are not trained",
-         "  注意: 課題 a: 1 行の応答トークン 3 個が max_length 8 を超えるため、学習されません"),
-        ("lora failed: recipe.yaml: tasks: no tasks; list at least one, each with a name",
-         "lora の失敗: recipe.yaml: tasks: 課題がありません。名前を付けて 1 つ以上並べてください"),
+         "  注意: タスク a: 1 行の応答トークン 3 個が max_length 8 を超えるため、学習されません"),
+        ("lora failed: recipe.yaml: method: unknown method 'x'; use letters",
+         "lora の失敗: recipe.yaml: method: 手法 'x' はありません。英字を使ってください"),
         ("a text without an entry; and more", "a text without an entry; and more"),
     ],
 )  # fmt: skip
@@ -239,7 +239,7 @@ def test_a_recipe_is_checked_in_japanese(tmp_path: Path, tiny_model: Callable[..
     said = onsa("check", recipe, "--lang", "ja")
     assert said.code == 0
     assert "最初の行。⟦…⟧ 内が学習トークン。スコアは完全一致" in said.out
-    head = next(line for line in said.out.split("\n") if "課題" in line)
+    head = next(line for line in said.out.split("\n") if "タスク" in line)
     row = next(line for line in said.out.split("\n") if line.strip().startswith("echo"))
     assert language.columns(head.rstrip()) <= language.columns(row.rstrip()) + 12
     assert onsa("check", recipe, "--json", "--lang", "ja").code == 0
@@ -251,7 +251,7 @@ def test_columns_of_a_ranking_align() -> None:
     said = ranking_lines({"rows": rows, "headline": "", "sentences": []})[2:6]
     ends = {language.columns(line) for line in said}
     assert len(ends) == 1, said
-    assert "ベースモデル" in "".join(said)
+    assert "元のモデル" in "".join(said)
 
 
 def ranked(label: str, mean: float) -> dict[str, Any]:
@@ -316,7 +316,7 @@ def test_the_verdict_and_the_card_are_told_and_the_figures_not() -> None:
     said = verdict(facts)
     assert not JAPANESE.search(said.headline), "facts and sentences inside stay English"
     card = model_card(facts)
-    for part in ("## スコア", "## チューニングの方法", "## 由来", "ベースモデル"):
+    for part in ("## スコア", "## チューニングの方法", "## 由来", "元のモデル"):
         assert part in card
     assert card.startswith("---\nlibrary_name: transformers\n")
     assert json.dumps(facts) == before

@@ -71,14 +71,14 @@ def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
 def _show_split(console: Console, task: dict[str, Any]) -> None:
     """How the evaluation rows came about, and how often each label is on both sides."""
     if task["split"]:
-        console.print(f"{task['name']} is scored on {task['split']}")
+        console.print(tell(f"{task['name']} is scored on {task['split']}"))
     labels = task["labels"]
     if not labels:
         return
     if len(labels) > MOST_LABELS:
-        console.print(f"{task['name']}: {_label_range(labels)}\n")
+        console.print(f"{task['name']}: {tell(_label_range(labels))}\n")
         return
-    table = _table(1, f"{task['name']}:\nlabel", "\nto train", "\nto score")
+    table = _table(1, f"{task['name']}: label", "to train", "to score")
     for label, counts in labels.items():
         table.add_row(_shortened(label), *_with_shares(counts, task))
     console.print(table)

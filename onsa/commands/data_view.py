@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from onsa.inspection.words import FINDINGS, cleaning_lines, headline, search_notes
+from onsa.language import tell
 from onsa.report.words import printable
 
 MOST_LABELS = 20
@@ -19,14 +20,14 @@ def show(facts: dict[str, Any]) -> None:
     """Print the facts as tables; rich counts the columns that wide characters take."""
     facts = printable(facts)  # texts of files move no cursor
     console = Console(highlight=False, markup=False, emoji=False)
-    console.print(headline(facts) + "\n")
+    console.print(tell(headline(facts)) + "\n")
     for table in (_files(facts), _lengths(facts), _shares(facts), _findings(facts), _cases(facts)):
         if table.row_count:
             console.print(table)
     for note in search_notes(facts):
-        console.print(f"note: {note}")
+        console.print(tell(f"note: {note}"))
     for line in cleaning_lines(facts["cleaned"]) if "cleaned" in facts else []:
-        console.print(line)
+        console.print(tell(line))
 
 
 def _table(texts: int, *names: str) -> Table:
@@ -34,9 +35,9 @@ def _table(texts: int, *names: str) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(names):
         if place < texts:
-            table.add_column(name, overflow="fold", min_width=6)
+            table.add_column(tell(name), overflow="fold", min_width=6)
         else:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(tell(name), justify="right", no_wrap=True)
     return table
 
 
@@ -47,9 +48,9 @@ def _files(facts: dict[str, Any]) -> Table:
         table.add_row(name, shapes, f"{rows:,}")
     more = list(facts["rows_of"].values())[MOST_LABELS:]
     if more:
-        table.add_row(f"{len(more):,} more", "", f"{sum(more):,}")
+        table.add_row(tell(f"{len(more):,} more"), "", f"{sum(more):,}")
     if facts["evaluation"]:
-        table.add_row(facts["evaluation"], "evaluation", f"{facts['evaluation_rows']:,}")
+        table.add_row(facts["evaluation"], tell("evaluation"), f"{facts['evaluation_rows']:,}")
     return table
 
 
@@ -60,7 +61,7 @@ def _lengths(facts: dict[str, Any]) -> Table:
         found = facts[unit]
         if found:
             levels = [f"{found['quantiles'][share]:,}" for share in (*shown, "1")]
-            table.add_row(unit, *levels, f"{found['total']:,}")
+            table.add_row(tell(unit), *levels, f"{found['total']:,}")
     return table
 
 
@@ -73,11 +74,13 @@ def _shares(facts: dict[str, Any]) -> Table:
     for name, counts in counted.items():
         total = sum(counts.values()) or 1
         for place, (each, rows) in enumerate(list(counts.items())[:MOST_LABELS]):
-            table.add_row("" if place else name, each, f"{rows:,}", f"{rows / total:.1%}")
+            table.add_row(
+                "" if place else tell(name), tell(each), f"{rows:,}", f"{rows / total:.1%}"
+            )
         if len(counts) > MOST_LABELS:
             rest = sum(list(counts.values())[MOST_LABELS:])
             more = f"{len(counts) - MOST_LABELS:,} more"
-            table.add_row("", more, f"{rest:,}", f"{rest / total:.1%}")
+            table.add_row("", tell(more), f"{rest:,}", f"{rest / total:.1%}")
         table.add_section()
     return table
 
@@ -88,7 +91,7 @@ def _findings(facts: dict[str, Any]) -> Table:
         title, _, meaning = FINDINGS[name]
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in found["kinds"].items())
         share = f"{found['rows'] / max(1, facts['rows']):.2%}" if found["rows"] else ""
-        table.add_row(title, kinds or meaning, f"{found['rows']:,}", share)
+        table.add_row(tell(title), kinds or tell(meaning), f"{found['rows']:,}", share)
     return table
 
 
@@ -96,12 +99,12 @@ def _cases(facts: dict[str, Any]) -> Table:
     """The first few rows of each finding."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("finding", "row", "what"):
-        table.add_column(name, overflow="fold", min_width=8)
-    table.add_column("text", overflow="fold", ratio=1)
+        table.add_column(tell(name), overflow="fold", min_width=8)
+    table.add_column(tell("text"), overflow="fold", ratio=1)
     for name, found in facts["findings"].items():
         for place, case in enumerate(found["cases"][:MOST_CASES]):
             twin = f" = {case['twin']}" if "twin" in case else ""
-            what = ": ".join(case[key] for key in ("kind", "what") if key in case)
-            title = "" if place else FINDINGS[name][0]
+            what = ": ".join(tell(case[key]) for key in ("kind", "what") if key in case)
+            title = "" if place else tell(FINDINGS[name][0])
             table.add_row(title, case["source"] + twin, what, case["text"])
     return table

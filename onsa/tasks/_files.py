@@ -189,7 +189,7 @@ def _split(
         train, evaluation = split(examples, wanted, seed, stratify=settings.stratify)
         how = f"{size}, drawn by seed {seed}"
     if settings.stratify:
-        how += ", of each label its share"
+        how = f"{how}, of each label its share"
     if settings.group is not None:
         groups = [len({row.group for row in rows}) for rows in (train, evaluation)]
         how += f"; {groups[0]} groups of {settings.group!r} train, {groups[1]} are scored on"
