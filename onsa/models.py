@@ -38,7 +38,7 @@ PLAIN_TEMPLATE = (
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
-    "generation_config.json",
+    "spiece.model", "sentencepiece.bpe.model", "generation_config.json",
 )  # fmt: skip
 PROBE_ROWS, PROBE_TOKENS = 4, 32
 
@@ -101,7 +101,7 @@ def load_tokenizer(
     """
     from transformers import AutoTokenizer
 
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-2]):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-4]):
         raise InputError("holds no tokenizer", where=folder, way_out="copy the model's own there")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code)

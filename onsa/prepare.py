@@ -122,6 +122,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         *overlap_notes(both, recipe.overlap_share),
         *model_notes(model),
         *length_notes(tasks, encoder),
+        *unknown_notes(tasks, encoder),
     ]
     return Ready(tasks, untrained, model_folder, encoder, notes)
 
@@ -386,6 +387,23 @@ def length_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
     """What of the training rows the length limit cuts."""
     cut = {task.name: cut_facts(encoder.encode_all(task.train)) for task in tasks}
     return cut_notes(cut, encoder.max_length, encoder.truncation)
+
+
+def unknown_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
+    """How much of the training rows the tokenizer has no tokens for: the model cannot read it."""
+    unknown = encoder.tokenizer.unk_token_id
+    if unknown is None or unknown in encoder.end_tokens:  # GPT-2's unknown token is its end token
+        return []
+    notes = []
+    for task in tasks:
+        rows = [row.ids for row in encoder.encode_all(task.train)]
+        count, tokens = sum(list(ids).count(unknown) for ids in rows), sum(map(len, rows))
+        if count:
+            notes.append(
+                f"task {task.name}: {count:,} of {tokens:,} tokens ({count / tokens:.1%}) are "
+                f"{encoder.tokenizer.unk_token}: the tokenizer does not know what stands there"
+            )
+    return notes
 
 
 def model_notes(model: Checked) -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
