@@ -1,4 +1,4 @@
-"""Replies that must equal the reference, or one of several, but for white space and Unicode form."""
+"""Replies that must equal a reference, but for white space and Unicode form."""
 
 from __future__ import annotations
 
