@@ -35,8 +35,9 @@ def as_text(value: Any, column: str, source: str) -> str:
         return ""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not isinstance(value, str) and not (is_number and math.isfinite(value)):
+        kind = "a number too large" if is_number else KINDS.get(type(value), "something else")
         raise InputError(
-            f"{column!r} is {KINDS.get(type(value), 'a number too large')}, not text",
+            f"{column!r} is {kind}, not text",
             where=source,
             way_out="put text there, or take other columns with 'columns:'",
         )
