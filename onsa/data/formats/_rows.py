@@ -120,6 +120,11 @@ def group_of(passage: str) -> str:
     return hashlib.blake2s(passage.encode(), digest_size=8).hexdigest() if passage.strip() else ""
 
 
+def asked_on(passage: str, question: str) -> str:
+    """The passage and the question; nothing without a question, so that it is found to be empty."""
+    return joined([passage, question]) if question.strip() else ""
+
+
 def joined(parts: Iterable[str], between: str = "\n\n") -> str:
     """The parts that are not empty, in their order."""
     return between.join(part for part in parts if part.strip())
