@@ -446,6 +446,7 @@ def test_conversations_end_in_a_reply(put: Any, tmp_path: Path) -> None:
         {"role": ["user"], "content": "q"},
         {"role": "user", "content": [{"type": "image_url"}]},
         {"role": "assistant", "content": None, "tool_calls": [{}]},
+        {"role": "assistant", "content": "b", "weight": 0},
     ):
         put("a.json", json.dumps([{"messages": [turn, {"role": "assistant", "content": "a"}]}]))
         assert "a.json:1" in refusal("a.json", tmp_path)
