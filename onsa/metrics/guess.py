@@ -15,8 +15,10 @@ SHORT_NUMBER = 24
 
 
 def likely_kind(examples: Sequence[Example]) -> str:
-    """`choose`, `number`, `generate` or `loss`, by the examples' choices and replies."""
+    """`code`, `choose`, `number`, `generate` or `loss`, by the examples' tests, choices, replies."""
     examples = examples[:LOOKED_AT]
+    if all("tests" in example.extra for example in examples):
+        return "code"
     if all("choices" in example.extra for example in examples):
         return "choose"
     numbers = sum(_is_number(example.reply) for example in examples)
