@@ -18,7 +18,7 @@ import torch
 from onsa.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import digest_of_json, read_json
-from onsa.heads import Head, with_heads
+from onsa.heads import PEFT_PREFIX, Head, with_heads
 from onsa.models import load_checked, read_config, with_adapter
 from onsa.tensor_file import read_header
 
@@ -106,6 +106,12 @@ def _require(fits: bool, tuned: Tuned, what: str) -> None:
         )
 
 
+def _brought(adapter: Adapter) -> set[str]:
+    """The parameters of the plain class that an adapter holds whole."""
+    stored, _ = read_header(adapter.folder / WEIGHTS_FILE)
+    return {name.removeprefix(PEFT_PREFIX) for name in stored}
+
+
 def load_classifier(classifier: Classifier, dtype: torch.dtype, pad_token_id: int | None) -> Any:
     """The model, its config telling of the one head as a headed model's does.
 
@@ -115,10 +121,9 @@ def load_classifier(classifier: Classifier, dtype: torch.dtype, pad_token_id: in
     from transformers import AutoModelForSequenceClassification
 
     tuned, head = classifier.tuned, classifier.head
-    adapted = isinstance(tuned, Adapter)
     folder = tuned.base.folder if isinstance(tuned, Adapter) else tuned.folder
     config = read_config(folder)
-    if adapted:
+    if isinstance(tuned, Adapter):
         config.num_labels = head.outputs
     if config.get_text_config().pad_token_id is None:
         config.get_text_config().pad_token_id = pad_token_id
@@ -127,7 +132,7 @@ def load_classifier(classifier: Classifier, dtype: torch.dtype, pad_token_id: in
         False,
         kind=AutoModelForSequenceClassification,
         config=config,
-        brings_own_head=adapted,
+        brought=_brought(tuned) if isinstance(tuned, Adapter) else (),
         dtype=dtype,
     )
     whole = with_adapter(tuned, model).to(dtype) if isinstance(tuned, Adapter) else model

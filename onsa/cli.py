@@ -314,6 +314,29 @@ def evaluate(
 
 
 @app.command()
+def diff(
+    before: RunFolder,
+    after: RunFolder,
+    page: Annotated[Path | None, typer.Option(help="Write it as a page too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two runs: settings, data, versions, scores, examples, costs.
+
+    Example: `onsa diff runs/first runs/second --page diff.html`
+    """
+    from onsa.commands.diff import compare_runs
+    from onsa.report.difference_page import difference_lines
+
+    facts = compare_runs(before, after, page)
+    if as_json:
+        _print_json(facts)
+        return
+    print("\n".join(difference_lines(facts)))
+    if page is not None:
+        print(f"\nreport  {page}")
+
+
+@app.command()
 def add(
     run: RunFolder,
     recipe: RecipeFile,

@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,7 +38,7 @@ PLAIN_TEMPLATE = (
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
-    "generation_config.json",
+    "spiece.model", "sentencepiece.bpe.model", "generation_config.json",
 )  # fmt: skip
 PROBE_ROWS, PROBE_TOKENS = 4, 32
 
@@ -101,7 +101,7 @@ def load_tokenizer(
     """
     from transformers import AutoTokenizer
 
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-2]):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-4]):
         raise InputError("holds no tokenizer", where=folder, way_out="copy the model's own there")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code)
@@ -227,14 +227,14 @@ def load_checked(
     folder: Path,
     remote_code: bool,
     kind: Any = None,
-    brings_own_head: bool = False,
+    brought: Collection[str] = (),
     **how: Any,
 ) -> tuple[Any, list[str]]:
     """A model with all its weights, and the tensors of its folder that it has no place for.
 
     It is a causal language model, or carries the heads that its config tells of; those of a
-    `config` given are new. `kind` is another class of transformers, whose head an adapter may
-    bring.
+    `config` given are new. `kind` is another class of transformers; what is `brought`, an adapter
+    will put in.
     """
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -263,8 +263,7 @@ def load_checked(
     absent = sorted(told["missing_keys"]) + sorted(name for name, *_ in told["mismatched_keys"])
     if with_new_heads:
         absent = [name for name in absent if not is_new(name)]
-    if brings_own_head:
-        absent = [name for name in absent if name.startswith(f"{model.base_model_prefix}.")]
+    absent = [name for name in absent if name not in brought]
     if absent:  # transformers would draw them at random, and log a table
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise InputError(

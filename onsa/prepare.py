@@ -52,6 +52,7 @@ Ways = Mapping[str, BaseModel]
 """The settings of a recipe's method and of its baselines, by their labels."""
 
 
+ASKED = ("generate", "choose")  # modes in which another prompt gives other replies
 PROBE_FOLDER = Path(__file__).parent / "data" / "probe"
 
 
@@ -94,6 +95,12 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         dataclasses.replace(task, train=())
         for task in load_tasks(recipe.untrained_tasks, base_folder, recipe.seed)
     ]
+    if recipe.prompts and not any(task.mode in ASKED for task in tasks):
+        raise InputError(
+            "no task has replies that are asked for",
+            where="prompts",
+            way_out="take it out: heads and losses are not prompted",
+        )
     if recipe.probe:
         untrained += probe_tasks([*tasks, *untrained])
     model_folder = find_model(recipe.model, base_folder)
@@ -115,6 +122,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         *overlap_notes(both, recipe.overlap_share),
         *model_notes(model),
         *length_notes(tasks, encoder),
+        *unknown_notes(tasks, encoder),
     ]
     return Ready(tasks, untrained, model_folder, encoder, notes)
 
@@ -379,6 +387,23 @@ def length_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
     """What of the training rows the length limit cuts."""
     cut = {task.name: cut_facts(encoder.encode_all(task.train)) for task in tasks}
     return cut_notes(cut, encoder.max_length, encoder.truncation)
+
+
+def unknown_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
+    """How much of the training rows the tokenizer has no tokens for: the model cannot read it."""
+    unknown = encoder.tokenizer.unk_token_id
+    if unknown is None or unknown in encoder.end_tokens:  # GPT-2's unknown token is its end token
+        return []
+    notes = []
+    for task in tasks:
+        rows = [row.ids for row in encoder.encode_all(task.train)]
+        count, tokens = sum(list(ids).count(unknown) for ids in rows), sum(map(len, rows))
+        if count:
+            notes.append(
+                f"task {task.name}: {count:,} of {tokens:,} tokens ({count / tokens:.1%}) are "
+                f"{encoder.tokenizer.unk_token}: the tokenizer does not know what stands there"
+            )
+    return notes
 
 
 def model_notes(model: Checked) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from onsa.adapter import CONFIG_FILE
 from onsa.commands.tune import tune
+from onsa.data.encoding import Encoder
+from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.heads import (
@@ -27,6 +30,9 @@ from onsa.heads import (
 )
 from onsa.methods import all_methods
 from onsa.models import load_model, peft
+from onsa.prepare import unknown_notes
+from onsa.tasks import Task
+from onsa.tasks._labels import LabelSettings
 from onsa.weights import Weights
 
 SEEN_BY_NO_HEAD = {"prompt_only", "prefix", "p_tuning", "prompt_tuning"}
@@ -263,3 +269,23 @@ def test_labels_by_their_likelihood_need_no_head(keys: Any, head_tasks: Any) -> 
     facts = read_json(run / "report.json")
     (result,) = [each for each in facts["results"] if each["label"] == "full"]
     assert result["scores"]["colour"]["mean"] >= 0.8
+
+
+def test_what_the_tokenizer_does_not_know_is_said() -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "[PAD]": 1, "green": 2}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    words = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="[UNK]", pad_token="[PAD]")
+    rows = tuple(
+        Example(
+            ({"role": "user", "content": text}, {"role": "assistant", "content": "a"}), target=0
+        )
+        for text in ("green green", "green 緑 緑")
+    )
+    task = Task("colours", "classify", LabelSettings(train="x"), rows, rows)
+    (note,) = unknown_notes([task], Encoder(words, 16))
+    assert note.startswith("task colours: 2 of 5 tokens (40.0%) are [UNK]")
+    known = dataclasses.replace(task, train=rows[:1])
+    assert not unknown_notes([known], Encoder(words, 16))

@@ -103,6 +103,41 @@ SAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         },
         [("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", "b")],
     ),
+    "text_label": ({"sentence": "t", "label": 1}, [("user", "t"), ("assistant", "1")]),
+    "pair": (
+        {"sentence1": "s", "sentence2": "t", "label": "yes"},
+        [("user", "s\n\nt"), ("assistant", "yes")],
+    ),
+    "reading": (
+        {"context": "C.", "question": "q", "answers": {"text": ["a", "b"]}},
+        [("user", "C.\n\nq"), ("assistant", "a")],
+    ),
+    "code_tests": (
+        {"prompt": "def f():", "canonical_solution": " pass", "test": "f()", "entry_point": "f"},
+        [("user", "def f():"), ("assistant", " pass")],
+    ),
+    "preference": (
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        [("user", "q"), ("assistant", "a")],
+    ),
+    "transcripts": (
+        {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
+        [("user", "q"), ("assistant", "a")],
+    ),
+    "kto": (
+        {"prompt": "q", "completion": "a", "label": False},
+        [("user", "q"), ("assistant", "a")],
+    ),
+    "turns": ({"turns": ["q", "r"]}, [("user", "q"), ("assistant", "")]),
+    "speakers": (
+        {
+            "utterances": [
+                {"interlocutor_id": "AA", "text": "q"},
+                {"interlocutor_id": "AB", "text": "a"},
+            ]
+        },
+        [("user", "q"), ("assistant", "a")],
+    ),
     "utterances": (
         {"utterances": [{"name": "user", "text": "q"}, {"name": "agent", "text": "a"}]},
         [("user", "q"), ("assistant", "a")],
@@ -290,10 +325,11 @@ def test_every_format_has_a_sample() -> None:
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_each_row_belongs_to_one_format(name: str, put: Any, tmp_path: Path) -> None:
     row, expected = SAMPLES[name]
-    assert format_of(row, "here").name == name
+    asked = {"feedback": True, "unanswered": True}
+    assert format_of(row, "here", **asked).name == name
     for path in (put("a.jsonl", json.dumps(row)), put("a.json", json.dumps(row))):
         for options in ({}, {"format": name}):
-            (example,) = read_examples(path, base_folder=tmp_path, **options)
+            (example,) = read_examples(path, base_folder=tmp_path, **asked, **options)
             assert turns(example) == expected
 
 
@@ -475,7 +511,10 @@ def only_examples_or_input_error(path: Path, **options: Any) -> None:
         assert found
         for example in found:
             assert example.messages[-1]["role"] == "assistant"
-            assert all(message["content"].strip() for message in example.messages)
+            assert all(
+                message["content"].strip() or message["role"] == "tool" or "tool_calls" in message
+                for message in example.messages
+            )
             json.dumps(example.extra)
 
 

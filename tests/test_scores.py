@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import random
@@ -32,7 +33,7 @@ from onsa.metrics.paired import compare_paired
 from onsa.metrics.regression import regression, regression_measures, undefined
 from onsa.metrics.rouge import common_length, rouge_l, rouge_n
 from onsa.metrics.text import same_text
-from onsa.report.results import measures_of
+from onsa.report.results import classes_of, measures_of, normalised
 from onsa.tasks import Task, find_kind
 from onsa.tasks._words import chosen_words, script_of, words_of
 
@@ -361,3 +362,51 @@ def test_perplexity_follows_the_mean_loss() -> None:
     assert [perplexity["low"], perplexity["high"]] == pytest.approx(bounds)
     wild = measures_of(task, {"scores": [900.0] * 3, "replies": [""] * 3})["perplexity"]
     assert wild["mean"] is None
+
+
+# --- the normalised score ------------------------------------------------------------------------
+
+
+def test_the_normalised_score_by_hand() -> None:
+    """Three models, a share and a loss: 10 · mean of (score - worst) / (best - worst)."""
+    share, loss, same = (task_of(kind, ["a"] * 4) for kind in ("generate", "loss", "number"))
+    tasks = [dataclasses.replace(t, name=n) for t, n in ((share, "s"), (loss, "l"), (same, "e"))]
+    means = {"base": (0.25, 2.0), "middle": (0.5, 1.5), "tuned": (0.75, 1.0)}
+    found = {
+        label: {
+            "s": {"scores": [1.0] * round(4 * right) + [0.0] * (4 - round(4 * right))},
+            "l": {"scores": [mean - 0.1, mean + 0.1, mean, mean]},
+            "e": {"scores": [0.0] * 4},
+        }
+        for label, (right, mean) in means.items()
+    }
+    made = normalised(tasks, found)
+    assert made is not None
+    assert made["left_out"] == ["e"]
+    assert made["scale"]["s"] == {"worst": 0.25, "best": 0.75}
+    assert made["scale"]["l"]["worst"] == pytest.approx(2.0)  # of a loss the largest
+    values = {label: each["mean"] for label, each in made["scores"].items()}
+    assert values == pytest.approx({"base": 0.0, "middle": 5.0, "tuned": 10.0})
+    assert all(each["low"] < each["mean"] < each["high"] for each in made["scores"].values())
+    assert normalised(tasks, {label: found[label] for label in ("base", "tuned")}) is None
+    assert normalised(tasks[2:], found) is None
+
+
+def test_classes_of_a_report() -> None:
+    """Of many classes the most confused are shown, and how many there are is told."""
+    labels = [f"class {n:02}" for n in range(40)]
+    truth = labels * 3
+    replies = [label if n % 40 > 4 else "no class" for n, label in enumerate(truth)]
+    with pytest.MonkeyPatch.context() as patch:
+        kind = dataclasses.replace(
+            find_kind("generate"), classes=lambda replies, rows, settings: (truth, list(replies))
+        )
+        patch.setattr("onsa.tasks.find_kind", lambda name: kind)
+        found = classes_of(task_of("generate", truth), {"replies": replies, "scores": []})
+    assert found is not None
+    assert found["classes"] == 40
+    assert len(found["labels"]) == 12
+    assert set(labels[:5]) <= set(found["labels"])
+    assert found["others"][:5] == [3] * 5
+    assert sum(map(sum, found["counts"])) == 7 * 3
+    assert len(found["table"]) == 40

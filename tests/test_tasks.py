@@ -510,3 +510,10 @@ def test_enumerations_of_reasoning_gym_are_written_by_name() -> None:
         load_task(
             "a", "reasoning_gym", {**settings, "config": {"task_types": ["sibling"]}}, Path(), 0
         )
+
+
+def test_any_of_several_answers_is_right() -> None:
+    turns = ({"role": "user", "content": "where?"}, {"role": "assistant", "content": "京都市"})
+    example = Example(turns, {"answers": ["京都市", "京都"]})
+    task = Task("mine", "generate", all_kinds()["generate"].settings(train="x"), (), (example,))
+    assert [task.score(reply, example) for reply in ("京都", " 京都市", "東京")] == [1, 1, 0]

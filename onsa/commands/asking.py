@@ -16,7 +16,7 @@ from onsa.data.example import Example
 from onsa.data.prompting import prompted
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
-from onsa.prepare import check_rows
+from onsa.prepare import ASKED, check_rows
 from onsa.recipe import Prompt
 from onsa.run import Run
 from onsa.tasks import Task
@@ -31,17 +31,8 @@ def ask_better(run: Run) -> None:
     A prompt is tried on `prompt_rows` training rows, and takes its examples from the others: no
     evaluation row has a part in the choice. Tasks with heads, and those that are scored by their
     loss, are asked as they are.
-
-    Raises:
-        InputError: no task says replies that a prompt could change.
     """
-    asked = [task for task in run.tasks if task.mode in ("generate", "choose")]
-    if not asked:
-        raise InputError(
-            "no task has replies that are asked for",
-            where="prompts",
-            way_out="take 'prompts' out: heads and losses are not prompted",
-        )
+    asked = [task for task in run.tasks if task.mode in ASKED]
     path, run.path = run.path, LABEL
     parts = {task.name: _parted(task, run.recipe.prompt_rows, run.recipe.seed) for task in asked}
     tried = _try_all(run, list(parts.values()))

@@ -126,8 +126,9 @@ def open_given(label: str, named: str, tasks: Sequence[Task], recipe: Recipe, ho
         own = _tasks_of(name, tasks, several=len(opened) > 1)
         faults += _match(given, tuned, own, recipe, home)
     if not given.parts:
-        raise faults[0]
-    given.notes += [f"{label} is not scored there: {fault}" for fault in faults]
+        place = f"{label}, {faults[0].where}"
+        raise InputError(faults[0].what, where=place, way_out=faults[0].way_out)
+    given.notes += [f"{label} leaves out {fault.where}: {fault.what}" for fault in faults]
     return given
 
 
@@ -175,8 +176,8 @@ def _match(
                 _require_its_place(tuned, task)
                 scored.append(task)
         except InputError as fault:
-            what = f"task {task.name}, {fault.where}" if fault.where else f"task {task.name}"
-            faults.append(InputError(fault.what, where=what, way_out=fault.way_out))
+            place = f"task {task.name}"
+            faults.append(InputError(fault.what, where=place, way_out=fault.way_out))
     if scored:
         if not isinstance(tuned, Adapter) and not read_heads(tuned.folder):
             check_model(tuned, recipe.trust_remote_code)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
-from onsa.commands.asking import ask_better
+from onsa.commands.asking import LABEL, ask_better
 from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
@@ -172,7 +172,8 @@ def score_untrained(run: Run) -> dict[str, dict[str, Any]]:
     """Scores on the tasks that were not trained, of the base and of each way's one model."""
     if not run.untrained_tasks:
         return {}
-    ends = {stage.path: stage.weights for stage in run.stages if stage.path not in run.specialists}
+    left_out = {*run.specialists, LABEL}  # several models, and the base itself
+    ends = {stage.path: stage.weights for stage in run.stages if stage.path not in left_out}
     return {
         label: run_scoring(run, "score/untrained", weights=weights, tasks=run.untrained_tasks)
         for label, weights in {"base": run.base, **ends}.items()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from onsa.report import words
 from onsa.report.comparison import Comparison, compare_all
-from onsa.report.facts import flip, task_facts
+from onsa.report.facts import task_facts
+from onsa.report.flipping import flip
 from onsa.report.page import Sections, render_page
 from onsa.report.results import average, normalised, scores_of
 from onsa.report.scores import Facts, Score, metrics_of, score_in, tuned_result

@@ -12,9 +12,9 @@ import yaml
 from onsa import __version__
 from onsa.data.balance import label_balance
 from onsa.files import read_json
-from onsa.metrics.paired import compare_paired
 from onsa.report.costs import spent, stored_bytes
-from onsa.report.results import average, groups_of, normalised, score_of, scores_of
+from onsa.report.flipping import flip
+from onsa.report.results import average, normalised, score_of, scores_of
 from onsa.resources import describe_machine, versions
 from onsa.tasks import VERDICTS
 from onsa.weights import Weights
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from onsa.tasks import Task
 
 Scores = dict[tuple[str, str], dict[str, Any]]  # (path, stage) -> task -> scores, replies, loss
-FLIPPED_EXAMPLES = 12  # shown for each task and comparison
 
 
 def collect(
@@ -229,47 +228,6 @@ def flips(run: Run, scores: Scores) -> list[dict[str, Any]]:
         for label, before in pairs
         for task in run.tasks
     ]
-
-
-def flip(
-    task: Task, before_label: str, after_label: str, before: Any, after: Any
-) -> dict[str, Any]:
-    """The same rows before and after: what was gained and lost, by chance or not, and examples."""
-    # A loss is better when lower; compared as its negative, "gained" means better everywhere.
-    sign = 1.0 if task.higher_is_better else -1.0
-    old, new = ([sign * value for value in found["scores"]] for found in (before, after))
-    paired = compare_paired(old, new, groups_of(task, len(old)))
-    changed = [row for row in range(len(old)) if task.mode != "loss" and old[row] != new[row]]
-    return {
-        "from": before_label,
-        "to": after_label,
-        "task": task.name,
-        "gained": paired.gained,
-        "lost": paired.lost,
-        "both_right": sum(a >= 1 and b >= 1 for a, b in zip(old, new, strict=True)),
-        "both_wrong": sum(a < 1 and b < 1 for a, b in zip(old, new, strict=True)),
-        "p_value": paired.p_value,
-        "examples": [
-            {
-                "source": task.evaluation[row].source,
-                "prompt": task.evaluation[row].prompt[-1]["content"],
-                "reference": task.evaluation[row].reply,
-                "before": before["replies"][row],
-                "after": after["replies"][row],
-                "change": "gained" if new[row] > old[row] else "lost",
-            }
-            for row in _both_kinds(changed, old, new)
-        ],
-    }
-
-
-def _both_kinds(changed: list[int], old: list[float], new: list[float]) -> list[int]:
-    """Some of the examples that flipped: losses first, they are what one looks for."""
-    lost = [row for row in changed if new[row] < old[row]]
-    gained = [row for row in changed if new[row] > old[row]]
-    half = FLIPPED_EXAMPLES // 2
-    lost = lost[: max(half, FLIPPED_EXAMPLES - len(gained))]
-    return lost + gained[: FLIPPED_EXAMPLES - len(lost)]
 
 
 def curves(run: Run) -> list[dict[str, Any]]:

@@ -96,7 +96,8 @@ def normalised(
     """`Avg. Norm. Score` of each result: 10 / T · Σ (score - worst) / (best - worst) over T tasks.
 
     Worst and best are those of the results in this report, by task, and are taken as given: the
-    interval is about the rows. A task on which all are alike says nothing and is left out.
+    interval is about the rows. A task on which all are alike says nothing and is left out. Of two
+    results it would only count who won, so there is none.
     """
     means = {
         task.name: {label: math.fsum(each[task.name]["scores"]) / len(each[task.name]["scores"])
@@ -105,7 +106,7 @@ def normalised(
     }  # fmt: skip
     ends = {name: (min(each.values()), max(each.values())) for name, each in means.items()}
     kept = [task for task in tasks if ends[task.name][0] < ends[task.name][1]]
-    if len(found) < 2 or not kept:
+    if len(found) < 3 or not kept:
         return None
     scale = {t.name: ends[t.name] if t.higher_is_better else ends[t.name][::-1] for t in kept}
     return {

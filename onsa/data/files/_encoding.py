@@ -25,6 +25,7 @@ MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
+LONGEST_MARK = max(map(len, MARKS))
 NAMES = {
     "utf-8": "UTF-8",
     "utf-16": "UTF-16",
@@ -62,7 +63,7 @@ def decoded(blocks: Iterator[bytes], name: str, encoding: str | None, say: Say) 
     Raises:
         InputError: what is no text in the encoding, or in none that is recognised.
     """
-    first = next(blocks, b"")
+    first = _at_least(LONGEST_MARK, b"", blocks)
     mark = next((mark for mark in MARKS if first.startswith(mark)), b"")
     blocks = chain([first], blocks)
     lines = 0
@@ -74,20 +75,29 @@ def decoded(blocks: Iterator[bytes], name: str, encoding: str | None, say: Say) 
         block = next(blocks, b"")
         if not block:
             return
-        if block.endswith((b"\x1b", b"\x1b$", b"\x1b(")):
-            block += next(blocks, b"")
+        while block.endswith((b"\x1b", b"\x1b$", b"\x1b(")) and (more := next(blocks, b"")):
+            block += more
         if block.isascii() and not ESCAPE.search(block):
             text = block.decode()
             _refuse_no_text(text, name, lines, "ascii")
             lines += text.count("\n")
             yield text
         else:
-            block += next(blocks, b"")
+            block = _at_least(len(block) + SAMPLE_BYTES, block, blocks)
             encoding = _recognised(block, name, lines)
             if encoding != "utf-8":
                 say(NAMES[encoding])
             blocks = chain([block], blocks)
     yield from _decoded_as(encoding, blocks, name, lines)
+
+
+def _at_least(count: int, start: bytes, blocks: Iterator[bytes]) -> bytes:
+    """`start` and what follows it, `count` bytes at least where there are as many."""
+    found, length = [start], len(start)
+    while length < count and (block := next(blocks, b"")):
+        found.append(block)
+        length += len(block)
+    return b"".join(found)
 
 
 def require_encoding(encoding: str) -> str:
@@ -163,7 +173,7 @@ def _recognised(block: bytes, name: str, lines: int) -> str:
         return "iso2022_jp_ext"
     start = block.rfind(b"\n", 0, beyond.start()) + 1
     sample = block[start : start + SAMPLE_BYTES]
-    found = guess(sample, whole=start + len(sample) == len(block) < SAMPLE_BYTES)
+    found = guess(sample, whole=len(sample) < SAMPLE_BYTES)
     if found is None:
         lines += block.count(b"\n", 0, start)
         _refuse_no_text(sample.decode("latin-1"), name, lines, "latin-1")
@@ -187,7 +197,7 @@ def guess(sample: bytes, *, whole: bool) -> str | None:
     shift_jis = _reading(sample, "cp932", whole)
     for encoding in ("euc_jp", "euc_jis_2004"):
         euc = _reading(sample, encoding, whole)
-        if euc is not None and _is_japanese_euc(euc) and not _is_half_width(shift_jis, euc):
+        if euc is not None and _is_japanese_euc(euc) and not _is_half_width(shift_jis):
             return encoding
     if shift_jis is not None and _is_japanese(shift_jis):
         return "cp932"
@@ -234,7 +244,8 @@ def _is_japanese(shift_jis: str) -> bool:
         return False
     kana, half, common, odd = _letters(shift_jis)
     good = kana + common
-    return odd <= 0.2 * good and half <= 2 * good if good else odd == 0
+    # Western signs and letters ("£100") are katakana of half width, one by one.
+    return odd <= 0.2 * good and half <= 2 * good if good else odd == 0 and half >= 2 * runs
 
 
 def _is_japanese_euc(euc: str) -> bool:
@@ -245,8 +256,13 @@ def _is_japanese_euc(euc: str) -> bool:
     return kana >= 0.1 * total and half + odd <= 0.2 * total
 
 
-def _is_half_width(shift_jis: str | None, euc: str) -> bool:
-    """Whether it is Shift-JIS in katakana of half width, two of which are a kanji in EUC-JP."""
-    if shift_jis is None or _letters(shift_jis).half_kana < len(BEYOND_ASCII.findall(shift_jis)):
+def _is_half_width(shift_jis: str | None) -> bool:
+    """Whether it is Shift-JIS in katakana of half width, two of which are a kanji in EUC-JP.
+
+    Kana of EUC-JP make a stop, a comma or a dot each, more of them than a text has.
+    """
+    if shift_jis is None:
         return False
-    return len(KANA.findall(euc)) < 0.3 * len(BEYOND_ASCII.findall(euc))
+    half = HALF_KANA.findall(shift_jis)
+    stops = sum(letter <= "･" for letter in half)
+    return len(half) == len(BEYOND_ASCII.findall(shift_jis)) and stops <= 0.15 * len(half)

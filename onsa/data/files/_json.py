@@ -81,7 +81,7 @@ class Scanner:
             self._go_to(found.end())
             if self._at < len(self._text):
                 return self._text[self._at]
-            if not self._more(LONGEST_ROW):
+            if not self._more():
                 return ""
 
     def take(self, wanted: str) -> str:
@@ -93,11 +93,11 @@ class Scanner:
         self._go_to(self._at + 1)
         return found
 
-    def value(self, longest: int = LONGEST_ROW) -> Any:
+    def value(self) -> Any:
         """The next value.
 
         Raises:
-            TooLongError: it has more than `longest` characters; it is still the next value.
+            TooLongError: it is longer than a row may be; it is still the next value.
             InputError: it is broken.
         """
         self.peek()
@@ -105,11 +105,11 @@ class Scanner:
             try:
                 value, end = DECODER.raw_decode(self._text, self._at)
             except (ValueError, RecursionError) as fault:
-                if not self._may_go_on(fault) or not self._more(longest):
+                if not self._may_go_on(fault) or not self._more():
                     raise self._broken(fault) from None
                 continue
             # A number that ends where the text does so far may go on behind it.
-            if end < len(self._text) or not self._more(longest):
+            if end < len(self._text) or not self._more():
                 self._go_to(end)
                 return value
 
@@ -122,10 +122,10 @@ class Scanner:
         self.line += self._text.count("\n", self._at, place)
         self._at = place
 
-    def _more(self, longest: int) -> bool:
+    def _more(self) -> bool:
         """Read on: as much again as is waiting, so that many tries cost no more than two."""
         waiting = self._text[self._at :]
-        if len(waiting) > longest:
+        if len(waiting) > LONGEST_ROW:
             raise too_long(f"{self._name}:{self.line}")
         start = self._text.rfind("\n", 0, self._at) + 1
         blocks, length = [waiting], 0

@@ -75,7 +75,7 @@ def peeked(blocks: Iterator[str]) -> tuple[str, Iterator[str]]:
     length = 0
     for block in blocks:
         seen.append(block)
-        length += len(block.strip())
+        length += len(block)
         if length >= PEEKED:
             break
     return "".join(seen), chain(seen, blocks)

@@ -152,4 +152,7 @@ def _written(reading: Reading) -> str:
 def _scalar(name: str) -> str:
     """A name as YAML reads it back; other than plain words are quoted as in JSON."""
     is_plain = PLAIN.fullmatch(name) is not None and name.lower() not in YAML_WORDS
-    return name if is_plain or name.isdecimal() else json.dumps(name[:80], ensure_ascii=False)
+    if is_plain or name.isdecimal():
+        return name
+    quoted = json.dumps(name[:80], ensure_ascii=False)
+    return "".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in quoted)

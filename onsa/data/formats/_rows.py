@@ -133,11 +133,11 @@ def shown_columns(row: dict[str, Any]) -> str:
 
 def shown_row(row: dict[str, Any]) -> str:
     """A row for a message, as JSON with its long texts cut."""
-    texts = {
-        name[:SHOWN_TEXT]: _cut(value if isinstance(value, str) else _json(value), SHOWN_TEXT)
+    cells = (
+        f"{_cut(_json(name), SHOWN_TEXT)}: {_cut(_json(value), SHOWN_TEXT)}"
         for name, value in list(row.items())[:20]
-    }
-    return _cut(_json(texts), SHOWN)
+    )
+    return _cut(f"{{{', '.join(cells)}}}", SHOWN)
 
 
 def _json(value: Any) -> str:
