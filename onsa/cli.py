@@ -70,7 +70,9 @@ def _in_the_users_language(arguments: list[str]) -> Any:
     if named is not None:
         if (known := language.known(named)) is None:
             spoken = " or ".join(language.LANGUAGES)
-            raise InputError(f"unknown language {named!r}", where="--lang", way_out=f"say {spoken}")
+            raise InputError(
+                f"unknown language {named!r}", where="--lang", way_out=f"the languages are {spoken}"
+            )
         language.choose(known)
     command = typer.main.get_command(app)
     if language.chosen() != "en":

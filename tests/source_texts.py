@@ -30,6 +30,7 @@ NOT_SAID = {
     "Give only the answer.",
     "Give only the answer, without any explanation.",
     "Your code should pass these tests:",
+    "Say this in other words, with the same meaning. Give only the new wording.",
     "reply of assistant A",
     "reply of assistant B",
     "good reply",

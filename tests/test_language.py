@@ -140,8 +140,8 @@ def test_templates_say_a_sentence_in_one_text() -> None:
             "no clear difference on b and c.",
             "混合学習との比較: a (+8.2 ポイント) で明確に向上；b、c で明確な差なし。",
         ),
-        ("  note: task a: 3 reply tokens in 1 rows lie beyond max_length 8 and are not trained",
-         "  注意: タスク a: 1 行の応答トークン 3 個が max_length 8 を超えるため、学習されません"),
+        ("  note: 3 training rows left out: evaluation rows too",
+         "  注意: 評価行と重なる学習行 3 行を除外"),
         ("lora failed: recipe.yaml: method: unknown method 'x'; use letters",
          "lora の失敗: recipe.yaml: method: 手法 'x' はありません。英字を使ってください"),
         ("a text without an entry; and more", "a text without an entry; and more"),
@@ -204,7 +204,10 @@ def test_the_command_line_chooses(place: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_unknown_language_is_refused() -> None:
-    assert "unknown language 'fr'; say en or ja" in onsa("--lang", "fr", "tasks").refused()
+    assert (
+        "unknown language 'fr'; the languages are en or ja"
+        in onsa("--lang", "fr", "tasks").refused()
+    )
     assert onsa("tasks", "--lang").code == 2
     assert "--lang" in onsa("chat", "run", "--", "--lang", "ja").err
 
