@@ -331,9 +331,9 @@ def diff(
     if as_json:
         _print_json(facts)
         return
-    print("\n".join(difference_lines(facts)))
+    print(tell("\n".join(difference_lines(facts))))
     if page is not None:
-        print(f"\nreport  {page}")
+        print(tell(f"\nreport  {page}"))
 
 
 @app.command()
