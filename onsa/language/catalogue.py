@@ -104,10 +104,11 @@ class Catalogue:
     def find(self, text: str) -> tuple[Entry, tuple[str, ...]] | None:
         """The entry that says most of the text, and what stands at its places.
 
-        A sentence may begin with a capital where its entry has none; any space is like any other.
+        Whether it begins with a capital says nothing, and any space is like any other.
         """
         plain = text.translate(SPACES)
-        for form in dict.fromkeys((plain, plain[:1].lower() + plain[1:])):
+        first, rest = plain[:1], plain[1:]
+        for form in dict.fromkeys((plain, first.lower() + rest, first.upper() + rest)):
             if form in self.exact:
                 return self.exact[form], ()
             for entry in self.templates:
