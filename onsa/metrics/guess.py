@@ -15,7 +15,7 @@ SHORT_NUMBER = 24
 
 
 def likely_kind(examples: Sequence[Example]) -> str:
-    """`code`, `choose`, `number`, `generate` or `loss`, by the examples' tests, choices, replies."""
+    """`code`, `choose`, `number`, `generate` or `loss`, by tests, choices and replies."""
     examples = examples[:LOOKED_AT]
     if all("tests" in example.extra for example in examples):
         return "code"
