@@ -63,6 +63,13 @@ SAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
             ("assistant", "a"),
         ],
     ),
+    "code_tests": (
+        {"text": "Add.", "code": "def f(x): ...", "test_list": ["assert f(1)", "assert f(2)"]},
+        [
+            ("user", "Add.\nYour code should pass these tests:\n\nassert f(1)\nassert f(2)"),
+            ("assistant", "def f(x): ..."),
+        ],
+    ),
     "alpaca": (
         {"instruction": "do", "input": "it", "output": "done", "history": [["q", "a"]]},
         [("user", "q"), ("assistant", "a"), ("user", "do\n\nit"), ("assistant", "done")],
