@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import onsa
+from onsa import evaluation
 from onsa.commands import asking
 from onsa.commands.asking import LABEL
 from onsa.data.encoding import UNTRAINED, Encoded
@@ -138,20 +139,27 @@ def test_only_the_last_reply_tells_choices_apart() -> None:
     """Red when `choose` takes the mean over all replies: those of the examples even out what the
     choices say, and a longer choice wins."""
 
-    def losses(scorer: Scorer, rows: list[Example], last_reply_only: bool = False) -> list[float]:
-        return [0.0 if last_reply_only == (row.reply == "B") else 1.0 for row in rows]
+    shown = [UNTRAINED, 10, 10, UNTRAINED]  # an example before the question, and its reply
+    rows = [Encoded([1] * len(labels), labels) for labels in ([*shown, 3], [*shown, 4, 4, 4])]
 
-    turns = tuple({"role": r, "content": "x"} for r in ("user", "assistant", "user", "assistant"))
+    def losses(scorer: Scorer, encoded: list[Encoded]) -> list[float]:
+        kept = [[label for label in row.labels if label != UNTRAINED] for row in encoded]
+        return [sum(each) / len(each) for each in kept]
+
+    turns = tuple({"role": role, "content": "x"} for role in ("user", "assistant"))
+    scorer = object.__new__(Scorer)
+    scorer.encoder = None  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Scorer, "losses", losses)
-        row = Example(turns, {"choices": ["A", "B"], "answer": "B"})
-        assert object.__new__(Scorer).choose([row], lambda n: None) == ["B"]
+        patch.setattr(Scorer, "_losses", losses)
+        patch.setattr(evaluation, "encode_together", lambda rendered, encoder: rows)
+        row = Example(turns, {"choices": ["A", "B"], "answer": "A"})
+        assert scorer.choose([row], lambda n: None) == ["A"]
 
 
 def test_the_last_reply_is_what_is_trained_last() -> None:
     row = Encoded([1, 2, 3, 4, 5, 6], [UNTRAINED, 2, UNTRAINED, UNTRAINED, 5, 6])
-    assert _of_the_last_reply(row).labels == [UNTRAINED] * 4 + [5, 6]
-    assert _of_the_last_reply(_of_the_last_reply(row)).labels == [UNTRAINED] * 4 + [5, 6]
+    assert list(_of_the_last_reply(row).labels) == [UNTRAINED] * 4 + [5, 6]
+    assert list(_of_the_last_reply(_of_the_last_reply(row)).labels) == [UNTRAINED] * 4 + [5, 6]
 
 
 @pytest.mark.parametrize(
