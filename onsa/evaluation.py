@@ -237,8 +237,7 @@ class Scorer:
         ]
         rendered = [_with_reply(examples[row], choice) for row, choice in candidates]
         # Not kept: these rows are made anew in every scoring.
-        encoded = encode_together(rendered, self.encoder)
-        losses = self._losses([_of_the_last_reply(row) for row in encoded])
+        losses = self._losses(encode_together(rendered, self.encoder))
         best = [(math.inf, "")] * len(examples)
         for (row, choice), loss in zip(candidates, losses, strict=True):
             best[row] = min(best[row], (loss, choice))
@@ -304,15 +303,6 @@ def _preferred(example: Example) -> dict[str, str]:
     if "rejected" not in example.extra:
         return {}
     return {LIKED: example.reply, OTHER: example.extra["rejected"]}
-
-
-def _of_the_last_reply(row: Encoded) -> Encoded:
-    """The row with the labels of its last reply alone: those of examples before it are the same
-    for every choice, and would even out what tells the choices apart."""
-    start = max(place for place, label in enumerate(row.labels) if label != UNTRAINED)
-    while start > 0 and row.labels[start - 1] != UNTRAINED:
-        start -= 1
-    return dataclasses.replace(row, labels=[UNTRAINED] * start + list(row.labels[start:]))
 
 
 def _with_reply(example: Example, reply: str) -> Example:

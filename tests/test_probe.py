@@ -13,10 +13,9 @@ import onsa
 from onsa import evaluation
 from onsa.commands import asking
 from onsa.commands.asking import LABEL
-from onsa.data.encoding import UNTRAINED, Encoded
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.evaluation import Scorer, _of_the_last_reply
+from onsa.evaluation import Scorer
 from onsa.files import read_json
 from onsa.metrics.text import final_number
 from onsa.prepare import PROBE, PROBE_FOLDER, load_tasks
@@ -138,28 +137,20 @@ def test_the_probe_has_one_right_answer_each_and_no_favourite_letter() -> None:
 def test_only_the_last_reply_tells_choices_apart() -> None:
     """Red when `choose` takes the mean over all replies: those of the examples even out what the
     choices say, and a longer choice wins."""
+    read: list[Example] = []
 
-    shown = [UNTRAINED, 10, 10, UNTRAINED]  # an example before the question, and its reply
-    rows = [Encoded([1] * len(labels), labels) for labels in ([*shown, 3], [*shown, 4, 4, 4])]
+    def encode(rendered: list[Example], encoder: object) -> list[Example]:
+        read.extend(rendered)
+        return rendered
 
-    def losses(scorer: Scorer, encoded: list[Encoded]) -> list[float]:
-        kept = [[label for label in row.labels if label != UNTRAINED] for row in encoded]
-        return [sum(each) / len(each) for each in kept]
-
-    turns = tuple({"role": role, "content": "x"} for role in ("user", "assistant"))
+    turns = tuple({"role": role, "content": "x"} for role in ("user", "assistant") * 2)
     scorer = object.__new__(Scorer)
     scorer.encoder = None  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Scorer, "_losses", losses)
-        patch.setattr(evaluation, "encode_together", lambda rendered, encoder: rows)
-        row = Example(turns, {"choices": ["A", "B"], "answer": "A"})
-        assert scorer.choose([row], lambda n: None) == ["A"]
-
-
-def test_the_last_reply_is_what_is_trained_last() -> None:
-    row = Encoded([1, 2, 3, 4, 5, 6], [UNTRAINED, 2, UNTRAINED, UNTRAINED, 5, 6])
-    assert list(_of_the_last_reply(row).labels) == [UNTRAINED] * 4 + [5, 6]
-    assert list(_of_the_last_reply(_of_the_last_reply(row)).labels) == [UNTRAINED] * 4 + [5, 6]
+        patch.setattr(Scorer, "_losses", lambda scorer, rows: [0.0] * len(rows))
+        patch.setattr(evaluation, "encode_together", encode)
+        scorer.choose([Example(turns, {"choices": ["A", "B"], "answer": "A"})], lambda n: None)
+    assert [(row.reply, row.only_last) for row in read] == [("A", True), ("B", True)]
 
 
 @pytest.mark.parametrize(
