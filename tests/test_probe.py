@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 import onsa
+from onsa import evaluation
 from onsa.commands import asking
 from onsa.commands.asking import LABEL
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.evaluation import Scorer, _with_reply
+from onsa.evaluation import Scorer
 from onsa.files import read_json
 from onsa.metrics.text import final_number
 from onsa.prepare import PROBE, PROBE_FOLDER, load_tasks
@@ -136,22 +137,20 @@ def test_the_probe_has_one_right_answer_each_and_no_favourite_letter() -> None:
 def test_only_the_last_reply_tells_choices_apart() -> None:
     """Red when `choose` takes the mean over all replies: those of the examples even out what the
     choices say, and a longer choice wins."""
+    read: list[Example] = []
 
-    def losses(scorer: Scorer, rows: list[Example], last_reply_only: bool = False) -> list[float]:
-        return [0.0 if last_reply_only == (row.reply == "B") else 1.0 for row in rows]
+    def encode(rendered: list[Example], encoder: object) -> list[Example]:
+        read.extend(rendered)
+        return rendered
 
-    turns = tuple({"role": r, "content": "x"} for r in ("user", "assistant", "user", "assistant"))
+    turns = tuple({"role": role, "content": "x"} for role in ("user", "assistant") * 2)
+    scorer = object.__new__(Scorer)
+    scorer.encoder = None  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Scorer, "losses", losses)
-        row = Example(turns, {"choices": ["A", "B"], "answer": "B"})
-        assert object.__new__(Scorer).choose([row], lambda n: None) == ["B"]
-
-
-def test_choices_are_told_apart_by_their_own_tokens_alone() -> None:
-    turns = [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "assistant")]
-    row = _with_reply(Example(tuple(turns), {"choices": ["A", "B"]}), "B")
-    assert row.only_last
-    assert row.reply == "B"
+        patch.setattr(Scorer, "_losses", lambda scorer, rows: [0.0] * len(rows))
+        patch.setattr(evaluation, "encode_together", encode)
+        scorer.choose([Example(turns, {"choices": ["A", "B"], "answer": "A"})], lambda n: None)
+    assert [(row.reply, row.only_last) for row in read] == [("A", True), ("B", True)]
 
 
 @pytest.mark.parametrize(
