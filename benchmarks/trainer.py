@@ -75,7 +75,7 @@ def batches_of(run: Run) -> list[dict[str, list[int]]]:
     corpus = {task.name: [run.encoder.encode(row) for row in task.train] for task in run.tasks}
     plan = make_plan(corpus, run.tasks, run.recipe.training, run.recipe.seed)
     rows = [corpus[task][row] for batch in plan for task, row in batch]
-    return [{"input_ids": row.ids, "labels": row.labels} for row in rows]
+    return [{"input_ids": list(row.ids), "labels": list(row.labels)} for row in rows]
 
 
 def plain(model: Path, rows: list[dict[str, list[int]]]) -> tuple[float, float]:

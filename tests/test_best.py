@@ -37,7 +37,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     of a list stays."""
     given: dict[str, list[float]] = {}
 
-    def score(scorer: Scorer, task: Any, examples: Any, advance: Any) -> dict[str, Any]:
+    def score(scorer: Scorer, task: Any, examples: Any, *rest: Any) -> dict[str, Any]:
         values = given[task.name]
         value = values.pop(0) if len(values) > 1 else values[0]
         return {"scores": [value] * len(examples), "replies": [""] * len(examples)}

@@ -13,7 +13,7 @@ import pytest
 import typer
 import yaml
 
-from onsa.cli import Misuse, app
+from onsa.cli import Misuse, _without_language, app
 from onsa.commands.add import Addition
 from onsa.methods import method_settings
 from onsa.recipe import Recipe, build_recipe, validated
@@ -95,6 +95,7 @@ def parse(words: list[str]) -> None:
     Raises:
         Misuse: no such command or option, or one argument too few or too many.
     """
+    _, words = _without_language(words)  # which main() takes out before
     with contextlib.suppress(typer.Exit):  # after --help
         context = COMMANDS.make_context("onsa", list(words))
         if words[0].startswith("-"):
