@@ -153,6 +153,13 @@ def test_nothing_outside_is_touched(act: str, limits: Limits, tmp_path: Path) ->
     assert not outside.exists()
 
 
+def test_places_that_everybody_may_write_to_are_read_only(limits: Limits) -> None:
+    place = Path(f"/var/tmp/onsa-test-{os.getpid()}")
+    source = f"open({str(place)!r}, 'w').write('x')\ndef f(): return 1"
+    assert not run(source, limits).passed
+    assert not place.exists()
+
+
 def test_other_programs_sockets_are_out_of_reach(limits: Limits, tmp_path: Path) -> None:
     import socket
 

@@ -127,6 +127,8 @@ def test_plain_text_is_a_row_a_line(tmp_path: Path) -> None:
         ({"text": "  second one"}, "a.txt:3"),
         ({"text": "third"}, "a.txt:4"),
     ]
+    (tmp_path / "a.txt").write_text("[The doctor] hired [the nurse].\n[1] A source\n{x}")
+    assert len(rows_in(tmp_path / "a.txt")) == 3
     (tmp_path / "b.json").write_text('["first", "second"]')
     assert rows_in(tmp_path / "b.json") == [{"text": "first"}, {"text": "second"}]
 

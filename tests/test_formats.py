@@ -181,6 +181,9 @@ def test_questions_on_a_passage(answers: Any, found: list[str], read: Read) -> N
     assert turns(example) == [("user", "C.\n\nq"), ("assistant", "a")]
     assert example.extra == {"answers": found}
     assert example.group == group_of("C.")
+    for row in ({"answers": "a"}, {"options": ["a", "b"], "answer": "A"}):
+        told = refusal(read, {"context": "C.", "question": " ", **row})
+        assert "a.jsonl:1 (an empty prompt)" in told
     told = refusal(read, {"context": "C.", "question": "q", "answers": {"text": []}})
     assert "a.jsonl:1 (an empty reply)" in told
 

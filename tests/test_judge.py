@@ -125,6 +125,7 @@ def test_every_verdict_is_kept_and_none_asked_for_twice(server: Server, tmp_path
     assert sorted(again) == pytest.approx([1 / 9, *[6 / 9] * 3])
     assert len(server.orders) == 5
     assert task.scores(replies, task.evaluation, folder) == again
+    assert len(server.orders) == 5
 
 
 def test_a_judge_without_a_verdict_is_asked_again_and_then_told(

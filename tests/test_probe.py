@@ -12,10 +12,9 @@ import pytest
 import onsa
 from onsa.commands import asking
 from onsa.commands.asking import LABEL
-from onsa.data.encoding import UNTRAINED, Encoded
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.evaluation import Scorer, _of_the_last_reply
+from onsa.evaluation import Scorer, _with_reply
 from onsa.files import read_json
 from onsa.metrics.text import final_number
 from onsa.prepare import PROBE, PROBE_FOLDER, load_tasks
@@ -148,10 +147,11 @@ def test_only_the_last_reply_tells_choices_apart() -> None:
         assert object.__new__(Scorer).choose([row], lambda n: None) == ["B"]
 
 
-def test_the_last_reply_is_what_is_trained_last() -> None:
-    row = Encoded([1, 2, 3, 4, 5, 6], [UNTRAINED, 2, UNTRAINED, UNTRAINED, 5, 6])
-    assert _of_the_last_reply(row).labels == [UNTRAINED] * 4 + [5, 6]
-    assert _of_the_last_reply(_of_the_last_reply(row)).labels == [UNTRAINED] * 4 + [5, 6]
+def test_choices_are_told_apart_by_their_own_tokens_alone() -> None:
+    turns = [{"role": role, "content": "x"} for role in ("user", "assistant", "user", "assistant")]
+    row = _with_reply(Example(tuple(turns), {"choices": ["A", "B"]}), "B")
+    assert row.only_last
+    assert row.reply == "B"
 
 
 @pytest.mark.parametrize(

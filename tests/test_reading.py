@@ -63,6 +63,13 @@ SAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
             ("assistant", "a"),
         ],
     ),
+    "code_tests": (
+        {"text": "Add.", "code": "def f(x): ...", "test_list": ["assert f(1)", "assert f(2)"]},
+        [
+            ("user", "Add.\nYour code should pass these tests:\n\nassert f(1)\nassert f(2)"),
+            ("assistant", "def f(x): ..."),
+        ],
+    ),
     "alpaca": (
         {"instruction": "do", "input": "it", "output": "done", "history": [["q", "a"]]},
         [("user", "q"), ("assistant", "a"), ("user", "do\n\nit"), ("assistant", "done")],
@@ -446,6 +453,7 @@ def test_conversations_end_in_a_reply(put: Any, tmp_path: Path) -> None:
         {"role": ["user"], "content": "q"},
         {"role": "user", "content": [{"type": "image_url"}]},
         {"role": "assistant", "content": None, "tool_calls": [{}]},
+        {"role": "assistant", "content": "b", "weight": 0},
     ):
         put("a.json", json.dumps([{"messages": [turn, {"role": "assistant", "content": "a"}]}]))
         assert "a.json:1" in refusal("a.json", tmp_path)

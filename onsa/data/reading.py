@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,11 +125,10 @@ def read_rows(
     text, start, stop = without_slice(str(path), base_folder)
     if encoding is not None:
         require_encoding(encoding)
-    told: Facts = {} if facts is None else facts
-    rows = (pair for row, source in _all(text, base_folder, header, encoding, told)
-            for pair in flat(row, source))  # fmt: skip
+    rows = _all(text, base_folder, header, encoding, {} if facts is None else facts)
+    inner = chain.from_iterable(flat(row, source) for row, source in rows)
     count = 0
-    for pair in islice(rows, start, stop):
+    for pair in islice(inner, start, stop):
         count += 1
         yield pair
     if count == 0 or (stop is not None and start + count < stop):

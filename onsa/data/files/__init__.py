@@ -71,10 +71,10 @@ def file_rows(file: DataFile) -> Rows:
 
 def _unnamed(file: DataFile) -> Rows:
     """Rows of a file without an ending that is known: JSON is known by its looks."""
-    from onsa.data.files.json_file import rows_of
+    from onsa.data.files.json_file import looks_like_json, rows_of
 
-    first, blocks = peeked(file.text())
-    if first.lstrip()[:1] not in ("{", "["):
+    start, blocks = peeked(file.text())
+    if not looks_like_json(start):
         raise InputError(
             "unknown kind of file",
             where=file.name,

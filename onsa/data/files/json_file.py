@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,9 +14,16 @@ from onsa.data.formats import is_known
 from onsa.data.nesting import nested_in
 from onsa.errors import InputError
 
+START = re.compile(r'\s*(\{\s*["}]|\[\s*[\[\]{"])')
+
 
 def rows(file: DataFile) -> Rows:
     yield from rows_of(file.text(), file.name)
+
+
+def looks_like_json(start: str) -> bool:
+    """Whether a text begins like JSON with rows in it: `{"`, `[{`; not like `[The doctor] said`."""
+    return START.match(start) is not None
 
 
 def rows_of(blocks: Iterator[str], name: str) -> Rows:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from onsa.data.files import FileKind, Rows
 from onsa.data.files._opened import PEEKED, DataFile, lines_of, peeked
-from onsa.data.files.json_file import rows_of
+from onsa.data.files.json_file import looks_like_json, rows_of
 from onsa.data.files.table import table_rows
 
 
 def rows(file: DataFile) -> Rows:
     start, blocks = peeked(file.text())
-    if start.lstrip()[:1] in ("{", "["):
+    if looks_like_json(start):
         file.say("JSON")
         yield from rows_of(blocks, file.name)
     elif _is_table(start):

@@ -14,6 +14,7 @@ from onsa.data.formats._labels import chosen_labels, is_yes, labelled
 from onsa.data.formats._lists import list_in
 from onsa.data.formats._rows import (
     as_text,
+    asked_on,
     exchange,
     group_of,
     joined,
@@ -117,7 +118,7 @@ def _of_parts(cells: Cells, parts: tuple[str, ...]) -> Example:
     if parts == ("text", "label"):
         return labelled(cells.texts("text"), cells.label(), source)
     context, system = cells.text("context"), cells.text("system")
-    prompt = joined([context, cells.text("prompt")])
+    prompt = asked_on(context, cells.text("prompt"))
     group = group_of(context)
     if "choices" in parts:
         (answer,) = cells.of("answer")

@@ -35,8 +35,9 @@ def as_text(value: Any, column: str, source: str) -> str:
         return ""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not isinstance(value, str) and not (is_number and math.isfinite(value)):
+        kind = "a number too large" if is_number else KINDS.get(type(value), "something else")
         raise InputError(
-            f"{column!r} is {KINDS.get(type(value), 'a number too large')}, not text",
+            f"{column!r} is {kind}, not text",
             where=source,
             way_out="put text there, or take other columns with 'columns:'",
         )
@@ -117,6 +118,11 @@ def unanswered(prompt: str, source: str, *, system: str = "", extra: dict[str, A
 def group_of(passage: str) -> str:
     """What rows with the same passage have in common; nothing where there is no passage."""
     return hashlib.blake2s(passage.encode(), digest_size=8).hexdigest() if passage.strip() else ""
+
+
+def asked_on(passage: str, question: str) -> str:
+    """The passage and the question; nothing without a question, so that it is found to be empty."""
+    return joined([passage, question]) if question.strip() else ""
 
 
 def joined(parts: Iterable[str], between: str = "\n\n") -> str:

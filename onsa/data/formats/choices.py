@@ -13,7 +13,7 @@ from typing import Any
 from onsa.data.example import Example
 from onsa.data.formats import Format
 from onsa.data.formats._lists import list_in
-from onsa.data.formats._rows import as_text, cell_text, exchange, group_of, joined
+from onsa.data.formats._rows import as_text, asked_on, cell_text, exchange, group_of, joined
 from onsa.errors import InputError
 
 PASSAGES = ("text", "passage", "context")
@@ -44,7 +44,7 @@ def _matches(row: dict[str, Any]) -> bool:
 
 def _convert(row: dict[str, Any], source: str) -> list[Example]:
     passage = joined(cell_text(row, column, source) for column in PASSAGES if column in row)
-    prompt = joined([passage, cell_text(row, "question", source)])
+    prompt = asked_on(passage, cell_text(row, "question", source))
     answer = next(row[column] for column in ANSWERS if column in row)
     listed = next((row[column] for column in LISTS if column in row), None)
     if listed is None:

@@ -38,6 +38,12 @@ def _convert(row: dict[str, Any], source: str) -> list[Example]:
 
 def message_of(turn: dict[str, Any], source: str) -> Message:
     """A turn with `role` and `content`, with the calls and names that it has."""
+    if turn.get("weight") == 0:
+        raise InputError(
+            "a turn has the weight 0, and every reply is trained",
+            where=source,
+            way_out="cut the row after the reply that is to be trained",
+        )
     message: Message = {
         "role": role_of(turn, "role", ROLES, source),
         "content": _content(turn.get("content"), source),

@@ -11,7 +11,7 @@ from typing import Any
 from onsa.data.example import Example
 from onsa.data.formats import Format
 from onsa.data.formats._lists import list_in
-from onsa.data.formats._rows import as_text, cell_text, exchange, group_of, joined
+from onsa.data.formats._rows import as_text, asked_on, cell_text, exchange, group_of, joined
 from onsa.data.formats.choices import has_choices
 
 PASSAGES = ("context", "passage")
@@ -25,7 +25,7 @@ def _matches(row: dict[str, Any]) -> bool:
 
 def _convert(row: dict[str, Any], source: str) -> list[Example]:
     passage = joined(cell_text(row, name, source) for name in PASSAGES if name in row)
-    prompt = joined([passage, cell_text(row, "question", source)])
+    prompt = asked_on(passage, cell_text(row, "question", source))
     column = next(name for name in ANSWERS if name in row)
     answers = list(dict.fromkeys(_answers(row[column], column, source)))
     return [
