@@ -104,13 +104,14 @@ class Catalogue:
     def find(self, text: str) -> tuple[Entry, tuple[str, ...]] | None:
         """The entry that says most of the text, and what stands at its places.
 
-        Whether it begins with a capital says nothing, and any space is like any other.
+        A capital may begin a text where its entry has none, and any space is like any other.
         """
         plain = text.translate(SPACES)
         first, rest = plain[:1], plain[1:]
-        for form in dict.fromkeys((plain, first.lower() + rest, first.upper() + rest)):
+        for form in (plain, first.lower() + rest, first.upper() + rest):
             if form in self.exact:
                 return self.exact[form], ()
+        for form in dict.fromkeys((plain, first.lower() + rest)):
             for entry in self.templates:
                 if (found := entry.match(form)) is not None:
                     places = range(1, len(found.groups()) + 1)
