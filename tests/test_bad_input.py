@@ -241,7 +241,7 @@ ROWS = "".join(f'{{"prompt": "a{n}", "completion": "b{n}"}}\n' for n in range(10
         (ROWS, {"eval_share": "10%"}, "eval_share"),
         (ROWS, {"train_rows": 99}, "train_rows is 99, and there are"),
         (ROWS, {"kind": "choose"}, "the row has no choices"),
-        (ROWS, {"kind": "choose", "max_new_tokens": 4}, "max_new_tokens has no effect with by: likelihood"),
+        (ROWS, {"kind": "choose", "max_new_tokens": 4}, "no effect with by: likelihood"),
         (ROWS, {"columns": {"prompt": "q", "reply": "a"}}, "there is no column 'q' for 'prompt'"),
         (ROWS, {"train": "x.jsonl#99"}, "fewer rows than the slice asks for"),
         (ROWS, {"train": "/proc/self/mem"}, "/proc/self/mem: cannot be read (Input/output error)"),

@@ -119,10 +119,6 @@ SAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"context": "C.", "question": "q", "answers": {"text": ["a", "b"]}},
         [("user", "C.\n\nq"), ("assistant", "a")],
     ),
-    "code_tests": (
-        {"prompt": "def f():", "canonical_solution": " pass", "test": "f()", "entry_point": "f"},
-        [("user", "def f():"), ("assistant", " pass")],
-    ),
     "preference": (
         {"prompt": "q", "chosen": "a", "rejected": "b"},
         [("user", "q"), ("assistant", "a")],
