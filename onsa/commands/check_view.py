@@ -46,17 +46,23 @@ def _table(texts: int, *names: str) -> Any:
     return table
 
 
+TASK_COLUMNS = {
+    "train_rows": "rows to\ntrain",
+    "rows_per_epoch": "\nan epoch",
+    "eval_rows": "\nscore",
+    "median": "tokens:\nmedian",
+    "longest": "\nlongest",
+    "trained_tokens_per_epoch": "trained\nan epoch",
+}
+
+
 def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
-    table = _table(
-        2, "\ntask", "\nkind", "rows to\nscore", "\ntrain", "rows\nan epoch", "trained\nan epoch",
-        "tokens:\nmedian", "\nlongest",
-    )  # fmt: skip
-    keys = (
-        "eval_rows", "train_rows", "rows_per_epoch", "trained_tokens_per_epoch",
-        "median", "longest",
-    )  # fmt: skip
+    shown = dict(TASK_COLUMNS)
+    if all(task["rows_per_epoch"] == task["train_rows"] for task in tasks):
+        del shown["rows_per_epoch"]
+    table = _table(2, "\ntask", "\nkind", *shown.values())
     for task in tasks:
-        table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in keys))
+        table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in shown))
     console.print(table)
     for task in tasks:
         _show_split(console, task)
