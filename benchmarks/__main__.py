@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import HEAD, Ratio, green, startup, step, trainer
+from benchmarks import HEAD, Ratio, green, inspection, scoring, startup, step, trainer
 
 FUSION = "python -m benchmarks.fusion"
 
@@ -38,7 +38,9 @@ BENCHMARKS: tuple[tuple[str, Callable[[], list[Ratio]]], ...] = (
     ("python -m benchmarks.startup", startup.measure),
     ("python -m benchmarks.step", step.measure),
     ("python -m benchmarks.green", green.measure),
+    ("python -m benchmarks.scoring", scoring.measure),
     ("python -m benchmarks.trainer", trainer.measure),
+    ("python -m benchmarks.inspection", inspection.measure),
     (FUSION, fusion),
 )
 

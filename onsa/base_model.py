@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from onsa.adapter import CONFIG_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import read_json
+from onsa.heads import Heads, with_heads
 from onsa.models import first_position, load_checked, read_config
 from onsa.tensor_file import Shape
 from onsa.weights import Weights
@@ -118,11 +119,14 @@ class Checked(NamedTuple):
     first_position: int  # the number that its first token has
 
 
-def check_model(source: Weights, remote_code: bool = False) -> Checked:
-    """The model of this folder, built without reading its weights.
+def check_model(
+    source: Weights, remote_code: bool = False, heads: Heads | None = None, generative: bool = True
+) -> Checked:
+    """The model of this folder with new heads, built without reading its weights.
 
     Raises:
-        InputError: it is quantised, no causal language model, or its weights are not all there.
+        InputError: it is quantised, no causal language model though replies are to be generated,
+            has no class for heads, or its weights are not all there.
     """
     config = read_config(source.folder, remote_code)
     if getattr(config, "quantization_config", None):
@@ -131,13 +135,15 @@ def check_model(source: Weights, remote_code: bool = False) -> Checked:
             where=source.folder,
             way_out="give the model that it was made from",
         )
-    model, left_out = load_checked(source.folder, remote_code, device_map="meta")
-    if sees_ahead(model):
+    with_new = {"config": with_heads(config, heads, generative, None)} if heads else {}
+    model, left_out = load_checked(source.folder, remote_code, device_map="meta", **with_new)
+    if generative and sees_ahead(model):
         raise InputError(
             f"is a {config.model_type}, which sees the words after a word and cannot generate",
             where=source.folder,
-            way_out="give a causal language model; with 'is_decoder': true in its config.json it "
-            "is one, and has to learn it",
+            way_out="give a causal language model, or only tasks with heads (classify, pair, "
+            "regress, rank); with 'is_decoder': true in its config.json it is one, and has to "
+            "learn it",
         )
     for name, _ in model.named_parameters():
         if name in source.shapes and name not in source.float_shapes:

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 
 import typer
 
-from onsa import __version__
+from onsa import __version__, language
 from onsa.errors import InputError
+from onsa.language import tell
 
 app = typer.Typer(
     help="onsa (音叉): tune one pre-trained model for several tasks without losing any of them.",
@@ -40,24 +41,59 @@ def main() -> None:
     """Run the command line: 0 done, 2 bad input, 130 stopped by Ctrl-C."""
     _print_whatever_comes()
     try:
-        code = app(prog_name="onsa", standalone_mode=False)
+        code = _in_the_users_language(sys.argv[1:])
         if code == STOPPED:  # how typer reports Ctrl-C when it is not standalone
             raise KeyboardInterrupt
         sys.exit(code if isinstance(code, int) else 0)
     except InputError as fault:
-        _end(fault, 2)
+        _end(fault.told, 2)
     except (KeyboardInterrupt, typer.Abort):
-        _end("stopped; finished steps are kept, start the same command again to go on", STOPPED)
+        said = "stopped; finished steps are kept, start the same command again to go on"
+        _end(tell(said), STOPPED)
     except Misuse as fault:
         command = fault.ctx.command_path if fault.ctx else "onsa"
-        _end(InputError(fault.format_message().rstrip("."), way_out=f"see '{command} --help'"), 2)
+        what = fault.format_message().rstrip(".")
+        _end(InputError(what, way_out=f"see '{command} --help'").told, 2)
     except BrokenPipeError:  # `onsa tasks | head`
         sys.stderr.close()
         sys.exit(0)
     except OSError as fault:
         what, where = fault.strerror or str(fault), fault.filename or ""
         way_out = "mend that and start the same command again: finished steps are kept"
-        _end(InputError(what, where=where, way_out=way_out), 2)
+        _end(InputError(what, where=where, way_out=way_out).told, 2)
+
+
+def _in_the_users_language(arguments: list[str]) -> Any:
+    """Carry out a command; `--lang` counts wherever it stands, also after the command."""
+    language.choose(language.by_environment())
+    named, rest = _without_language(arguments)
+    if named is not None:
+        if (known := language.known(named)) is None:
+            spoken = " or ".join(language.LANGUAGES)
+            raise InputError(
+                f"unknown language {named!r}", where="--lang", way_out=f"the languages are {spoken}"
+            )
+        language.choose(known)
+    command = typer.main.get_command(app)
+    if language.chosen() != "en":
+        from onsa.commands.help_texts import translate
+
+        translate(command)
+    return command(rest, prog_name="onsa", standalone_mode=False)
+
+
+def _without_language(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """What `--lang` says, and the other arguments; one without a value is left to the parser."""
+    named, rest, waiting = None, list[str](), list(arguments)
+    while waiting and waiting[0] != "--":
+        argument = waiting.pop(0)
+        if argument.startswith("--lang="):
+            named = argument.partition("=")[2]
+        elif argument == "--lang" and waiting:
+            named = waiting.pop(0)
+        else:
+            rest.append(argument)
+    return named, rest + waiting
 
 
 def _print_whatever_comes() -> None:
@@ -76,6 +112,14 @@ def _end(line: object, code: int) -> None:
 def _options(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    lang: Annotated[
+        str,
+        typer.Option(
+            "--lang",
+            metavar="en|ja",
+            help="Language, before or after the command; else by ONSA_LANG or the locale.",
+        ),
+    ] = "",
 ) -> None:
     if version:
         print(f"onsa {__version__}")
@@ -97,7 +141,7 @@ def init(
     """
     from onsa.commands.init import write_recipe
 
-    print(write_recipe(files, model, output))
+    print(tell(write_recipe(files, model, output)))
 
 
 @app.command()
@@ -110,6 +154,56 @@ def check(recipe: RecipeFile, overrides: Overrides = None, as_json: AsJson = Fal
     from onsa.commands.check_view import show
 
     facts = check_recipe(recipe, overrides or [])
+    _print_json(facts) if as_json else show(facts)
+
+
+@app.command()
+def data(
+    files: Annotated[
+        list[str], typer.Argument(help="Data files, folders or globs.", metavar="FILE…")
+    ],
+    evaluation: Annotated[
+        str | None, typer.Option("--eval", help="Evaluation rows to compare with.", metavar="FILE")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model whose tokens are counted.", metavar="MODEL")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="prompt=question,reply=answer", metavar="PART=COLUMN,…")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Shape of the rows, where looking is not enough.")
+    ] = None,
+    near: Annotated[
+        str | None,
+        typer.Option(help="Rows searched for near duplicates: a number, all, or 0.", metavar="N"),
+    ] = None,
+    presidio: Annotated[
+        str | None,
+        typer.Option(help="Also find names, by Presidio in this language.", metavar="LANGUAGE"),
+    ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the rows cleaned, as JSON Lines.", metavar="FILE")
+    ] = None,
+    rules: Annotated[
+        str | None, typer.Option(help="Rules to clean by, with commas.", metavar="RULE,…")
+    ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="Write what was found as a page.", metavar="FILE")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Show what is in data files: lengths, languages, labels, repeats, personal data; clean them.
+
+    Example: `onsa data train.jsonl --eval test.jsonl --write clean.jsonl`
+    """
+    from onsa.commands.data import Request, examine
+    from onsa.commands.data_view import show
+    from onsa.progress import Progress
+
+    request = Request(files, evaluation, model, columns, format, near, presidio, write, rules, page)
+    facts = examine(request, Progress(quiet or as_json))
     _print_json(facts) if as_json else show(facts)
 
 
@@ -173,6 +267,75 @@ def compare(
     _tell_ranking(folder, as_json)
 
 
+@app.command(name="eval")
+def evaluate(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            help="Models (folder, adapter, run or hub name), a recipe, key=value pairs.",
+            metavar="MODEL… RECIPE [KEY=VALUE]…",
+        ),
+    ],
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Evaluation rows of each task; else all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; else the recipe's own with -eval behind.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Score models as they are on a recipe's tasks; several are compared on the same rows.
+
+    Example: `onsa eval ./smollm2 runs/first recipe.yaml --rows 100`
+    """
+    from onsa.commands.eval import evaluate as evaluate_models
+    from onsa.commands.eval import split_words
+    from onsa.files import read_json
+    from onsa.progress import Progress
+    from onsa.report.evaluation_page import evaluation_lines
+
+    models, recipe, overrides = split_words(words)
+    folder = evaluate_models(
+        models,
+        recipe,
+        overrides,
+        rows=rows,
+        output=output,
+        progress=Progress(quiet),
+        command=_command(),
+    )
+    facts = read_json(folder / "eval.json")
+    if as_json:
+        _print_json(facts)
+        return
+    print(tell("\n".join(evaluation_lines(facts))))
+    print(tell(f"\nreport  {folder / 'eval.html'}"))
+
+
+@app.command()
+def diff(
+    before: RunFolder,
+    after: RunFolder,
+    page: Annotated[Path | None, typer.Option(help="Write it as a page too.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what changed between two runs: settings, data, versions, scores, examples, costs.
+
+    Example: `onsa diff runs/first runs/second --page diff.html`
+    """
+    from onsa.commands.diff import compare_runs
+    from onsa.report.difference_page import difference_lines
+
+    facts = compare_runs(before, after, page)
+    if as_json:
+        _print_json(facts)
+        return
+    print(tell("\n".join(difference_lines(facts))))
+    if page is not None:
+        print(tell(f"\nreport  {page}"))
+
+
 @app.command()
 def add(
     run: RunFolder,
@@ -207,8 +370,8 @@ def report(run: RunFolder, as_json: AsJson = False) -> None:
     """
     from onsa.commands.report import rewrite_page
 
-    rewrite_page(run)
-    _finish(run, as_json)
+    is_comparison = rewrite_page(run)
+    _tell_ranking(run, as_json) if is_comparison else _finish(run, as_json)
 
 
 @app.command()
@@ -261,7 +424,7 @@ def merge(
     """
     from onsa.commands.merge import merge_adapter
 
-    print(merge_adapter(run, output))
+    print(tell(merge_adapter(run, output)))
 
 
 @app.command()
@@ -292,8 +455,8 @@ def _finish(folder: Path, as_json: bool) -> None:
         _print_json(facts)
         return
     said = verdict(facts)
-    print("\n".join((*said.alarms, said.headline, "", *said.sentences)))
-    print(f"\nmodel   {folder / 'model'}\nreport  {folder / 'report.html'}")
+    print(tell("\n".join((*said.alarms, said.headline, "", *said.sentences))))
+    print(tell(f"\nmodel   {folder / 'model'}\nreport  {folder / 'report.html'}"))
 
 
 def _tell_ranking(folder: Path, as_json: bool) -> None:
@@ -306,7 +469,7 @@ def _tell_ranking(folder: Path, as_json: bool) -> None:
         return
     print("\n".join(ranking_lines(facts)))
     model = f"\nmodel   {folder / 'model'} ({facts['model_of']})" if facts["model_of"] else ""
-    print(f"{model}\nreport  {folder / 'compare.html'}")
+    print(tell(f"{model}\nreport  {folder / 'compare.html'}"))
 
 
 def _list(rows: list[tuple[str, str, str, Any]], as_json: bool) -> None:
@@ -319,12 +482,12 @@ def _list(rows: list[tuple[str, str, str, Any]], as_json: bool) -> None:
         return
     for entry in entries:
         paper = f" ({entry['paper']})" if entry["paper"] else ""
-        print(f"{entry['name']}{paper}\n    {entry['summary']}")
+        print(f"{entry['name']}{paper}\n    {tell(entry['summary'])}")
         for key, value in entry["settings"].items():
-            default = "required" if value["required"] else json.dumps(value["default"])
-            print(f"      {key}: {default}  {value['description']}".rstrip())
+            default = tell("required") if value["required"] else json.dumps(value["default"])
+            print(f"      {key}: {default}  {tell(value['description'])}".rstrip())
             if value["choices"]:
-                print(f"          words: {', '.join(value['choices'])}")
+                print(tell(f"          words: {', '.join(value['choices'])}"))
 
 
 def _settings(settings: Any) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from onsa.language import tell_fault
+
 MOST_NAMED = 16  # known words in a message
 
 
@@ -21,6 +23,11 @@ class InputError(ValueError):
         self.way_out = way_out
         line = f"{self.where}: {what}" if self.where else what
         super().__init__(_one_line(f"{line}; {way_out}" if way_out else line))
+
+    @property
+    def told(self) -> str:
+        """The line in the language that the user chose; `str` is always English."""
+        return _one_line(tell_fault(self.where, self.what, self.way_out))
 
 
 def _one_line(text: str) -> str:

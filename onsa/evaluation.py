@@ -12,16 +12,22 @@ import math
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from onsa.adapter import Tuned
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.classifier import Classifier, load_classifier
+from onsa.data.collation import head_batch
+from onsa.data.encoding import UNTRAINED, Encoded, Encoder, encode_together
 from onsa.data.example import Example
-from onsa.losses import token_losses
+from onsa.heads import LIKED, OTHER, head_logits, head_of, say
+from onsa.losses import row_losses, token_losses
 from onsa.models import compute_dtype, device, load_model, positions_of
 from onsa.recipe import Training
+from onsa.tasks import VERDICTS
+from onsa.training.memory import scoring_fits
 from onsa.virtual_tokens import generate, needs_equal_lengths
 
 if TYPE_CHECKING:
@@ -30,10 +36,13 @@ if TYPE_CHECKING:
     from onsa.tasks import Task
 
 
+DRAWN_WITH = 0  # the seed of drawn replies
+
+
 def score(
     step: Step,
     *,
-    weights: Tuned,
+    weights: Tuned | Classifier,
     tasks: Sequence[Task],
     encoder: Encoder,
     training: Training,
@@ -44,12 +53,20 @@ def score(
     Returns, for each task: `scores` and `replies` by example (tasks that are scored by their loss
     have the loss of each example as score).
     """
-    model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
-    scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
-    total = sum(len(task.evaluation[:rows]) for task in tasks)
+    dtype = compute_dtype(training.precision)
+    if isinstance(weights, Classifier):
+        model = load_classifier(weights, dtype, encoder.tokenizer.pad_token_id)
+    else:
+        model = load_model(weights, dtype)
+    scorer = Scorer(model.to(device()).eval(), encoder, training.per_device_eval_batch_size)
+    total = sum(task.samples * len(task.evaluation[:rows]) for task in tasks)
+    folder = step.run.folder / VERDICTS
     started = time.monotonic()
-    with step.progress.track(step.name, total, "examples") as advance:
-        found = {task.name: scorer.score(task, task.evaluation[:rows], advance) for task in tasks}
+    fits = scoring_fits(step.name, training)
+    with fits, step.progress.track(step.name, total, "examples") as advance:
+        found = {
+            task.name: scorer.score(task, task.evaluation[:rows], advance, folder) for task in tasks
+        }
     step.note(scoring_seconds=round(time.monotonic() - started, 2))
     return found
 
@@ -66,8 +83,9 @@ def held_out_loss(
     model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
     scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
     total = sum(len(task.evaluation) for task in tasks)
-    with step.progress.track(step.name, total, "examples") as advance:
-        losses = {task.name: scorer.losses(task.evaluation, advance) for task in tasks}
+    fits = scoring_fits(step.name, training)
+    with fits, step.progress.track(step.name, total, "examples") as advance:
+        losses = {task.name: scorer.task_losses(task, advance) for task in tasks}
     return {name: statistics.fmean(rows) for name, rows in losses.items()}
 
 
@@ -78,7 +96,12 @@ def scoring_settings(training: Training) -> Training:
 
 
 def run_scoring(
-    run: Run, name: str, *, weights: Tuned, tasks: Sequence[Task], rows: int | None = None
+    run: Run,
+    name: str,
+    *,
+    weights: Tuned | Classifier,
+    tasks: Sequence[Task],
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """`score` as the step `name` of a run."""
     # Without their training rows, which no score depends on.
@@ -99,21 +122,56 @@ class Scorer:
         self.tokenizer = encoder.tokenizer
         self.batch_size = batch_size
 
-    def score(self, task: Task, examples: Sequence[Example], advance: Advance) -> dict[str, Any]:
-        """Scores and replies of the examples, in their order."""
+    def score(
+        self,
+        task: Task,
+        examples: Sequence[Example],
+        advance: Advance,
+        folder: Path | None = None,
+    ) -> dict[str, Any]:
+        """Scores and replies of the examples, in their order.
+
+        Of several replies that are drawn for a row, the first is told.
+        """
         if task.mode == "loss":
             losses = self.losses(examples, advance)
             return {"scores": losses, "replies": [""] * len(losses)}
-        answer = self.choose if task.mode == "choose" else self.reply
-        replies = answer(examples, task.max_new_tokens, advance)
-        pairs = zip(replies, examples, strict=True)
-        return {"scores": [task.score(reply, row) for reply, row in pairs], "replies": replies}
+        if task.samples > 1:
+            return self._score_drawn(task, examples, advance, folder)
+        if task.mode == "head":
+            replies = self.say(task.name, examples, advance)
+        elif task.mode == "choose":
+            replies = self.choose(examples, advance)
+        else:
+            replies = self.reply(examples, task.max_new_tokens, advance)
+        return {"scores": task.scores(replies, examples, folder), "replies": replies}
+
+    def _score_drawn(
+        self, task: Task, examples: Sequence[Example], advance: Advance, folder: Path | None
+    ) -> dict[str, Any]:
+        """The same of `task.samples` replies for each row, drawn with a fixed seed."""
+        rows = [example for example in examples for _ in range(task.samples)]
+        with torch.random.fork_rng():
+            torch.manual_seed(DRAWN_WITH)
+            replies = self.reply(rows, task.max_new_tokens, advance, **task.drawing)
+        scores = task.scores(replies, rows, folder)
+        starts = range(0, len(rows), task.samples)
+        return {
+            "scores": [task.combined(scores[at : at + task.samples]) for at in starts],
+            "replies": replies[:: task.samples],
+        }
+
+    def task_losses(self, task: Task, advance: Advance) -> list[float]:
+        """The loss of each evaluation example of a task."""
+        if task.mode == "head":
+            return self.head_losses(task.name, task.evaluation, advance)
+        return self.losses(task.evaluation, advance)
 
     @torch.inference_mode()
     def reply(
-        self, examples: Sequence[Example], max_new_tokens: int, advance: Advance
+        self, examples: Sequence[Example], max_new_tokens: int, advance: Advance, **drawing: Any
     ) -> list[str]:
-        """Greedy replies."""
+        """Greedy replies, or drawn ones."""
         prompts = [self.encoder.encode_prompt(example) for example in examples]
         replies = [""] * len(prompts)
         lengths = [len(prompt) for prompt in prompts]
@@ -123,10 +181,11 @@ class Scorer:
                 self.model,
                 self._left_padded([prompts[row] for row in batch]),
                 max_new_tokens=max_new_tokens,
-                do_sample=False,
+                do_sample=bool(drawing),
                 num_beams=1,
                 eos_token_id=sorted(self.encoder.end_tokens),
                 pad_token_id=self.tokenizer.pad_token_id,
+                **drawing,
             )
             texts = self.tokenizer.batch_decode(made, skip_special_tokens=True)
             for row, text in zip(batch, texts, strict=True):
@@ -134,9 +193,42 @@ class Scorer:
             advance(len(batch))
         return replies
 
-    def choose(
-        self, examples: Sequence[Example], max_new_tokens: int, advance: Advance
-    ) -> list[str]:
+    @torch.inference_mode()
+    def say(self, task: str, examples: Sequence[Example], advance: Advance) -> list[str]:
+        """What the task's head says; of a ranking, the reply that it puts first."""
+        head = head_of(self.model, task)
+        said = [""] * len(examples)
+        for batch, inputs in self._head_batches(task, examples):
+            del inputs["labels"], inputs["head"], inputs["task"]
+            words = say(head, head_logits(self.model, task, inputs))
+            for row, word in zip(batch, words, strict=True):
+                said[row] = _preferred(examples[row]).get(word, word)
+            advance(len(batch))
+        return said
+
+    @torch.inference_mode()
+    def head_losses(self, task: str, examples: Sequence[Example], advance: Advance) -> list[float]:
+        """The loss of each example, which the task's head reads."""
+        losses = [0.0] * len(examples)
+        for batch, inputs in self._head_batches(task, examples):
+            for row, loss in zip(batch, row_losses(self.model, inputs)[0].tolist(), strict=True):
+                losses[row] = loss
+            advance(len(batch))
+        return losses
+
+    def _head_batches(
+        self, task: str, examples: Sequence[Example]
+    ) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        encoded = [self.encoder.encode(example) for example in examples]
+        place, pad = self.model.device, self.tokenizer.pad_token_id
+        for rows in self._batches([len(row.ids) for row in encoded]):
+            made = {
+                **head_batch([encoded[row] for row in rows], task, pad),
+                "task": torch.tensor(rows),
+            }
+            yield rows, {k: v.to(place) if torch.is_tensor(v) else v for k, v in made.items()}
+
+    def choose(self, examples: Sequence[Example], advance: Advance) -> list[str]:
         """The likeliest of each example's choices as the reply, by mean loss of its tokens."""
         candidates = [
             (row, choice)
@@ -144,17 +236,20 @@ class Scorer:
             for choice in example.extra["choices"]
         ]
         rendered = [_with_reply(examples[row], choice) for row, choice in candidates]
-        losses = self.losses(rendered)
+        # Not kept: these rows are made anew in every scoring.
+        losses = self._losses(encode_together(rendered, self.encoder))
         best = [(math.inf, "")] * len(examples)
         for (row, choice), loss in zip(candidates, losses, strict=True):
             best[row] = min(best[row], (loss, choice))
         advance(len(examples))
         return [choice for _, choice in best]
 
-    @torch.inference_mode()
     def losses(self, examples: Sequence[Example], advance: Advance = lambda n: None) -> list[float]:
         """The mean loss per reply token of each example."""
-        encoded = [self.encoder.encode(example) for example in examples]
+        return self._losses(self.encoder.encode_all(examples), advance)
+
+    @torch.inference_mode()
+    def _losses(self, encoded: Sequence[Encoded], advance: Advance = lambda n: None) -> list[float]:
         losses = [0.0] * len(encoded)
         for batch in self._batches([len(row.ids) for row in encoded]):
             width = max(len(encoded[row].ids) for row in batch)
@@ -203,6 +298,15 @@ class Scorer:
         return {**inputs, **positions_of(self.model.config, *inputs.values())}
 
 
+def _preferred(example: Example) -> dict[str, str]:
+    """The replies that a ranking's head chooses between; nothing for other heads."""
+    if "rejected" not in example.extra:
+        return {}
+    return {LIKED: example.reply, OTHER: example.extra["rejected"]}
+
+
 def _with_reply(example: Example, reply: str) -> Example:
     message = {**example.messages[-1], "content": reply}
-    return Example((*example.prompt, message), example.extra, example.source)
+    # Replies of examples before it are the same for every choice, and would even out what tells the
+    # choices apart.
+    return dataclasses.replace(example, messages=(*example.prompt, message), only_last=True)

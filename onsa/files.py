@@ -67,3 +67,8 @@ def digest_of_json(value: Any) -> str:
     """SHA-256 of a JSON value in its canonical form (sorted keys), as hexadecimal."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/onsa`, by default `~/.cache/onsa`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onsa"

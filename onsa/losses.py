@@ -1,4 +1,4 @@
-"""The loss of trained tokens, for training and for scoring alike."""
+"""The loss of what is trained, reply tokens or heads, for training and for scoring alike."""
 
 from __future__ import annotations
 
@@ -8,24 +8,58 @@ import torch
 from torch import Tensor
 
 from onsa.data.encoding import UNTRAINED
+from onsa.heads import head_logits, head_loss, head_of
 from onsa.virtual_tokens import embedded_tokens
 
 
-def token_losses(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """The loss of every trained token of a batch, and the number of the task it belongs to."""
+def token_losses(
+    model: Any, inputs: dict[str, Any], label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The loss of every trained token of a batch, and the number of the task it belongs to.
+
+    `label_smoothing` is the share of each target that is spread evenly over the vocabulary
+    (Szegedy et al. 2016, arXiv:1512.00567), or over the labels.
+
+    Of a batch for a head (`head_batch`): the loss of every row.
+    """
+    if "head" in inputs:
+        return row_losses(model, inputs, label_smoothing)
     logits, targets, owners = reply_logits(model, inputs)
-    return torch.nn.functional.cross_entropy(logits, targets, reduction="none"), owners
+    losses = torch.nn.functional.cross_entropy(
+        logits, targets, reduction="none", label_smoothing=label_smoothing
+    )
+    return losses, owners
+
+
+def trained_count(batch: dict[str, Any]) -> int:
+    """The trained tokens of a batch; a row for a head counts as one."""
+    if "head" in batch:
+        return len(batch["labels"])
+    return int((batch["labels"][:, 1:] != UNTRAINED).sum())
+
+
+def row_losses(
+    model: Any, inputs: dict[str, Any], label_smoothing: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """The loss of every row of a batch for a head, and the number of the task it belongs to."""
+    inputs = dict(inputs)
+    inputs.pop("weights", None)
+    task, targets, owners = (inputs.pop(key) for key in ("head", "labels", "task"))
+    head, logits = head_of(model, task), head_logits(model, task, inputs)
+    return head_loss(head, logits, targets, label_smoothing), owners
 
 
 def reply_logits(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
     """For every trained token of a batch: the float32 logits before it (tokens x vocabulary), the
-    token itself, and the number of the task it belongs to.
+    token itself, and the number of the task it belongs to. `task` in `inputs` holds that for each
+    row, or for each token.
 
     Logits are computed only at positions that predict a trained token in some row: with long
     prompts and short replies the vocabulary's matrix is the larger part of a small model's work.
     """
     inputs = dict(inputs)
     labels, owners = inputs.pop("labels"), inputs.pop("task")
+    inputs.pop("weights", None)
     targets = labels[:, 1:]
     columns = (targets != UNTRAINED).any(dim=0).nonzero().squeeze(1)
     places = columns + embedded_tokens(model)
@@ -34,4 +68,5 @@ def reply_logits(model: Any, inputs: dict[str, Any]) -> tuple[Tensor, Tensor, Te
     if logits.shape[1] != targets.shape[1]:  # the architecture ignores logits_to_keep
         logits = logits[:, places]
     trained = targets != UNTRAINED
-    return logits[trained].float(), targets[trained], owners[:, None].expand_as(targets)[trained]
+    owners = owners[:, 1:][:, columns] if owners.dim() == 2 else owners[:, None].expand_as(targets)
+    return logits[trained].float(), targets[trained], owners[trained]

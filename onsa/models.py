@@ -6,7 +6,7 @@ import contextlib
 import re
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,15 @@ import torch
 from onsa.adapter import BASE_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import write_json
+from onsa.heads import (
+    begin_at_the_mean,
+    head_from_json,
+    headed_class,
+    heads_of,
+    is_new,
+    owner_of,
+    with_heads,
+)
 from onsa.quantization import in_four_bits, quantization_of, use_plain_products, write_dequantised
 from onsa.weights import Weights
 
@@ -29,7 +38,7 @@ PLAIN_TEMPLATE = (
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer_config.json", "tokenizer.model", "special_tokens_map.json",
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
-    "generation_config.json",
+    "spiece.model", "sentencepiece.bpe.model", "generation_config.json",
 )  # fmt: skip
 PROBE_ROWS, PROBE_TOKENS = 4, 32
 
@@ -38,7 +47,7 @@ ROLES = (  # the first that matches wins: `input_layernorm`, `self_attn.q_norm` 
     ("attention", re.compile(r"attn|attention")),
     # BERT's feed-forward is `intermediate` and a plain `output`, as its attention has one too.
     ("mlp", re.compile(r"mlp|ffn|feed_forward|fc\d|experts|intermediate|\d\.output\.dense")),
-    ("head", re.compile(r"lm_head|embed_out|score|classifier|(^|\.)cls\.")),
+    ("head", re.compile(r"lm_head|embed_out|score|classifier|(^|\.)cls\.|pooler")),
     ("embedding", re.compile(r"embed|wte|wpe")),
 )
 # RoBERTa's kin that generate: their padding token has a position of its own, the first token has
@@ -64,6 +73,8 @@ class Place:
 
 def place_of(name: str) -> Place:
     """The place of the parameter `name`, told from the names that architectures use."""
+    if owner_of(name) is not None:
+        return Place("head", "head")
     role = _first_match(ROLES, name, "other")
     numbered = BLOCK.search(f".{name}")
     return Place(numbered.group(1) if numbered else _first_match(OUTSIDE, name, role), role)
@@ -74,9 +85,13 @@ def _first_match(roles: Sequence[tuple[str, re.Pattern[str]]], name: str, otherw
 
 
 def load_tokenizer(
-    folder: Path, chat_template: str | None = None, remote_code: bool = False
+    folder: Path,
+    chat_template: str | None = None,
+    remote_code: bool = False,
+    generative: bool = True,
 ) -> Any:
-    """The folder's tokenizer with a chat template, an end token and a padding token.
+    """The folder's tokenizer with a padding token, and for replies a chat template and an end
+    token.
 
     `chat_template` is the text of a template that replaces the folder's own.
 
@@ -86,7 +101,7 @@ def load_tokenizer(
     """
     from transformers import AutoTokenizer
 
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-2]):
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES[:-4]):
         raise InputError("holds no tokenizer", where=folder, way_out="copy the model's own there")
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=remote_code)
@@ -104,6 +119,20 @@ def load_tokenizer(
         )
     if chat_template:
         tokenizer.chat_template = chat_template
+    if generative:
+        _require_replies(tokenizer, folder)
+    if tokenizer.pad_token_id is None:
+        if tokenizer.eos_token_id is None:
+            raise InputError(
+                "its tokenizer has no padding token",
+                where=folder,
+                way_out="set pad_token in its config",
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _require_replies(tokenizer: Any, folder: Path) -> None:
     if not tokenizer.chat_template:
         raise InputError(
             "its tokenizer has no chat template",
@@ -114,9 +143,6 @@ def load_tokenizer(
         raise InputError(
             "its tokenizer has no end token", where=folder, way_out="set eos_token in its config"
         )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
 
 
 def load_model(tuned: Tuned, dtype: torch.dtype = torch.float32, remote_code: bool = False) -> Any:
@@ -134,7 +160,7 @@ def load_model(tuned: Tuned, dtype: torch.dtype = torch.float32, remote_code: bo
         base = load_quantised(tuned.base, tuned.quantization, dtype, dtype)
     else:
         base = load_model(tuned.base, dtype, remote_code)
-    return _load_adapter(tuned, base).to(dtype)
+    return with_adapter(tuned, base).to(dtype)
 
 
 def load_quantised(
@@ -156,10 +182,15 @@ def load_dequantised(adapter: Adapter) -> Any:
     plain = load_model(adapter.base)
     if adapter.quantization:
         write_dequantised(load_quantised(adapter.base, adapter.quantization, torch.float32), plain)
-    return _load_adapter(adapter, plain)
+    return with_adapter(adapter, plain)
 
 
-def _load_adapter(adapter: Adapter, model: Any) -> Any:
+def with_adapter(adapter: Adapter, model: Any) -> Any:
+    """The base's model with the adapter in it.
+
+    Raises:
+        InputError: it does not fit.
+    """
     library = peft()
     try:
         with warnings.catch_warnings():
@@ -192,15 +223,31 @@ def peft() -> Any:
     return library
 
 
-def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list[str]]:
-    """A model with all its weights, and the tensors of its folder that it has no place for."""
+def load_checked(
+    folder: Path,
+    remote_code: bool,
+    kind: Any = None,
+    brought: Collection[str] = (),
+    **how: Any,
+) -> tuple[Any, list[str]]:
+    """A model with all its weights, and the tensors of its folder that it has no place for.
+
+    It is a causal language model, or carries the heads that its config tells of; those of a
+    `config` given are new. `kind` is another class of transformers; what is `brought`, an adapter
+    will put in.
+    """
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
+    config = how.pop("config", None)
+    with_new_heads = config is not None and kind is None
+    config = config or read_config(folder, remote_code)
+    kind = kind or (headed_class(config) if heads_of(config) else AutoModelForCausalLM)
     try:
-        model, told = AutoModelForCausalLM.from_pretrained(
+        model, told = kind.from_pretrained(
             folder,
+            config=config,
             trust_remote_code=remote_code,
             use_safetensors=True,  # never a pickle
             output_loading_info=True,
@@ -211,15 +258,18 @@ def load_checked(folder: Path, remote_code: bool, **how: Any) -> tuple[Any, list
         raise InputError(
             f"cannot be loaded ({shortened(fault)})",
             where=folder,
-            way_out="check that it loads with AutoModelForCausalLM.from_pretrained",
+            way_out=f"check that it loads with {kind.__name__}.from_pretrained",
         ) from None
     absent = sorted(told["missing_keys"]) + sorted(name for name, *_ in told["mismatched_keys"])
+    if with_new_heads:
+        absent = [name for name in absent if not is_new(name)]
+    absent = [name for name in absent if name not in brought]
     if absent:  # transformers would draw them at random, and log a table
         more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
         raise InputError(
             f"its weights lack {absent[0]}{more}, or have them in another shape than its config",
             where=folder,
-            way_out="give the folder of a whole causal language model",
+            way_out="give the folder of a whole model",
         )
     return model, sorted(told["unexpected_keys"])
 
@@ -255,12 +305,35 @@ def import_base(step: Step, source: Weights, remote_code: bool) -> Weights:
     return Weights(step.folder / "base")
 
 
+def import_with_heads(
+    step: Step,
+    *,
+    source: Weights,
+    heads: Mapping[str, dict[str, Any]],
+    generative: bool,
+    seed: int,
+    remote_code: bool,
+) -> Weights:
+    """The base with new heads, drawn by the seed, under the names of the model's parameters.
+
+    Other layers that the checkpoint lacks are drawn too where heads read them (BERT's pooler).
+    """
+    made = {task: head_from_json(each) for task, each in heads.items()}
+    pad = step.run.encoder.tokenizer.pad_token_id
+    config = with_heads(read_config(source.folder, remote_code), made, generative, pad)
+    torch.manual_seed(seed)
+    model, _ = load_checked(source.folder, remote_code, config=config, dtype=torch.float32)
+    begin_at_the_mean(model)
+    save_by_parameter(model, step.folder / "base")
+    return Weights(step.folder / "base")
+
+
 def needs_import(source: Weights, remote_code: bool) -> bool:
     """Whether the checkpoint's tensors are not named as the model's parameters are."""
     from transformers import AutoModelForCausalLM
 
     config = read_config(source.folder, remote_code)
-    with torch.device("meta"):
+    with torch.device("meta"):  # heads have a step of their own
         model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
     # named_parameters gives a tied tensor once, under its first name; buffers come untied.
     persistent = {name for name, _ in model.named_parameters()}
@@ -332,11 +405,12 @@ def compute_dtype(precision: str) -> torch.dtype:
 @torch.inference_mode()
 def probe_logits(model: Any) -> torch.Tensor:
     """Logits of random tokens, always the same ones: what a model says before and after a change
-    that must not show."""
+    that must not show. Of a backbone, which has no logits, its hidden states."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(vocabulary, (PROBE_ROWS, PROBE_TOKENS), generator=draw)
-    logits: torch.Tensor = model(input_ids=ids.to(model.device), use_cache=False).logits
+    said = model(input_ids=ids.to(model.device), use_cache=False)
+    logits: torch.Tensor = said.logits if hasattr(said, "logits") else said.last_hidden_state
     return logits.float()
 
 

@@ -49,6 +49,7 @@ class BottleneckConfig(PeftConfig):
     bottleneck: int = 64
     non_linearity: str = "gelu"
     scaling: float = 1.0
+    modules_to_save: list[str] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

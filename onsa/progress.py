@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from onsa.language import tell
+
 Advance = Callable[[int], None]
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -40,7 +42,8 @@ class Progress:
 
     def say(self, text: str) -> None:
         if not self.quiet:
-            print(f"{clock(time.monotonic() - self.started)}  {text}", file=sys.stderr, flush=True)
+            time_passed = clock(time.monotonic() - self.started)
+            print(f"{time_passed}  {tell(text)}", file=sys.stderr, flush=True)
 
     def expect(self, tokens: int | None) -> None:
         """So many tokens will be trained in all; None where that is not known."""
@@ -83,8 +86,10 @@ class Progress:
             now = time.monotonic()
             if now - said >= SECONDS_BETWEEN_LINES:
                 said = now
-                left = f"{clock(watch.seconds_left)} left{watch.in_all}"
-                self.say(f"  {what}: {watch.done} of {watch.total} {unit}, {left}")
+                left, in_all = clock(watch.seconds_left), watch.in_all
+                more = f"; all trainings: {in_all}" if in_all else ""
+                done = f"{watch.done} of {watch.total}"
+                self.say(f"  {what}: {done} {tell(unit)}, {left} left{more}")
 
         return advance
 
@@ -112,12 +117,12 @@ class Watch:
 
     @property
     def in_all(self) -> str:
-        """The time left of all trainings, where this is one of several."""
+        """The time left of all trainings, where this is one of several, else nothing."""
         if not self.tokens or self.all_tokens is None or self.done == self.before:
             return ""
         done = self.tokens * (self.done - self.before) / (self.total - self.before)
         left = self.all_tokens.seconds_left(done, self.seconds)
-        return f"; all trainings: {clock(left)}"
+        return clock(left)
 
 
 @contextmanager
@@ -136,9 +141,9 @@ def _bar(what: str, unit: str, watch: Watch) -> Iterator[Advance]:
         TextColumn("       {task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
-        TextColumn(unit),
+        TextColumn(tell(unit)),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn(tell("left")),
         TimeRemainingColumn(),
         TextColumn("{task.fields[in_all]}"),
     )
@@ -147,7 +152,9 @@ def _bar(what: str, unit: str, watch: Watch) -> Iterator[Advance]:
 
         def advance(n: int) -> None:
             watch.advance(n)
-            bars.update(bar, advance=n, in_all=watch.in_all)
+            in_all = watch.in_all
+            more = tell(f"; all trainings: {in_all}") if in_all else ""
+            bars.update(bar, advance=n, in_all=more)
 
         yield advance
 

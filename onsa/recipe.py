@@ -21,6 +21,8 @@ from onsa.settings import Settings, validated
 MAX_RECIPE_BYTES = 1_000_000
 NAME = re.compile(r"\w[\w.-]{0,59}")
 
+Pick = Literal["random", "balanced", "nearest"]
+
 
 class TaskRecipe(Settings):
     """One task: its name, the kind that scores it, its weight, and the keys of that kind."""
@@ -30,6 +32,9 @@ class TaskRecipe(Settings):
     weight: float = Field(
         1.0, gt=0, le=1000, description="how often its rows are drawn in mixed training"
     )
+    train_on: Literal["every_reply", "last_reply"] = Field(
+        "every_reply", description="what of a conversation is trained"
+    )
     options: dict[str, Any] = Field({})
 
     @field_validator("name")
@@ -38,6 +43,41 @@ class TaskRecipe(Settings):
         if not NAME.fullmatch(name):
             raise ValueError("must be letters, digits, '-', '_' or '.' (at most 60, no '/')")
         return name
+
+
+class Prompt(Settings):
+    """A way of asking: what stands before a question, and before that."""
+
+    system: str = Field("", description="a role, said before the rows' own system messages")
+    instruction: str = Field("", description="what to do, said before each question")
+    shots: int = Field(0, ge=0, le=100, description="examples from the training rows")
+    pick: Pick = Field("random", description="the examples: random, balanced by reply, or nearest")
+
+    @model_validator(mode="after")
+    def _every_key_has_an_effect(self) -> Prompt:
+        if self.differs("pick") and not self.shots:
+            raise InputError("pick has no effect without shots", way_out="write 'shots: 4'")
+        return self
+
+    @property
+    def told(self) -> str:
+        """What it is, in a few words."""
+        examples = f"{self.shots} {self.pick} example{'s' if self.shots > 1 else ''}"
+        parts = [
+            f"role «{self.system}»" if self.system else "",
+            f"instruction «{self.instruction}»" if self.instruction else "",
+            examples if self.shots else "",
+        ]
+        return ", ".join(filter(None, parts)) or "plain"
+
+
+# What is tried where the recipe says no more than that prompts shall be.
+USUAL_PROMPTS = (
+    Prompt(),
+    Prompt(instruction="Give only the answer, without any explanation."),
+    Prompt(shots=4, pick="balanced"),
+    Prompt(shots=4, pick="nearest"),
+)
 
 
 class Training(Settings):
@@ -66,13 +106,52 @@ class Training(Settings):
     adam_beta2: float = Field(0.999, ge=0, lt=1)
     adam_epsilon: float = Field(1e-8, gt=0)
     max_grad_norm: float = Field(1.0, ge=0, description="0: no clipping")
+    label_smoothing_factor: float = Field(
+        0.0, ge=0, lt=1, description="share of each target spread evenly over all tokens"
+    )
+    neftune_noise_alpha: float | None = Field(
+        None, gt=0, description="noise on the embeddings while training, 5 to 15 (NEFTune)"
+    )
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="of the model's own dropouts, in place of its config's"
+    )
     max_length: int = Field(1024, ge=8, description="tokens of an example; longer ones are cut")
+    truncation: Literal["right", "left"] = Field(
+        "right", description="the end at which longer examples are cut"
+    )
+    packing: bool = Field(
+        False, description="fill each row of a batch up to max_length with several examples"
+    )
     gradient_checkpointing: bool = False
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the arithmetic; the weights themselves stay float32"
     )
     save_minutes: float = Field(10.0, ge=0, description="between checkpoints inside one training")
     save_steps: int | None = Field(None, ge=1, description="checkpoint every so many steps instead")
+    eval_steps: float | None = Field(
+        None, gt=0, description="score every so many steps, or share of all, and keep the best"
+    )
+    metric_for_best_model: str = Field(
+        "average", description="what the best is by: average, worst_task, or a task's name"
+    )
+    early_stopping_patience: int | None = Field(
+        None, ge=1, description="stop after so many scorings without a better one"
+    )
+    early_stopping_threshold: float = Field(
+        0.0, ge=0, description="a score is better from so much more on, for the patience"
+    )
+
+    @property
+    def to_the_end(self) -> Training:
+        """The same without scores on the way."""
+        return self.model_copy(update={key: _default(key) for key in BEST_STATE_KEYS})
+
+    @field_validator("eval_steps")
+    @classmethod
+    def _whole_or_a_share(cls, steps: float | None) -> float | None:
+        if steps is not None and steps >= 1 and steps != int(steps):
+            raise ValueError("must be a whole number of steps, or a share of them below 1")
+        return steps
 
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> Training:
@@ -81,6 +160,11 @@ class Training(Settings):
         for key, decider in EITHER_OR:
             if self.differs(key) and self.differs(decider):
                 raise InputError(f"{key} has no effect with {decider}", way_out="keep one of them")
+        for key, decider in ONLY_WITH:
+            if self.differs(key) and not self.differs(decider):
+                raise InputError(
+                    f"{key} has no effect without {decider}", way_out=f"write '{decider}: ...' too"
+                )
         if self.lr_scheduler_type == "constant" and self.differs("warmup_ratio"):
             raise InputError(
                 "warmup_ratio has no effect with lr_scheduler_type constant",
@@ -89,8 +173,20 @@ class Training(Settings):
         return self
 
 
+def _default(key: str) -> Any:
+    return Training.model_fields[key].get_default(call_default_factory=True)
+
+
 # Two keys for one thing: the second decides, and the first would be ignored without a word.
 EITHER_OR = (("num_train_epochs", "max_steps"), ("save_minutes", "save_steps"))
+# A key, and the one without which it has no effect.
+ONLY_WITH = (
+    ("metric_for_best_model", "eval_steps"),
+    ("early_stopping_patience", "eval_steps"),
+    ("early_stopping_threshold", "early_stopping_patience"),
+)
+# Of ways that train once; several trainings, or none, have no one best state.
+BEST_STATE_KEYS = frozenset({"eval_steps", *(key for key, _ in ONLY_WITH)})
 LENGTHS = ("num_train_epochs", "max_steps", "trained_tokens")
 
 
@@ -130,6 +226,15 @@ class Recipe(Settings):
     baselines: tuple[Baseline, ...] = ()
     untrained_tasks: tuple[TaskRecipe, ...] = Field(
         (), description="scored, never trained: what the model could do before, and may forget"
+    )
+    prompts: bool | tuple[Prompt, ...] = Field(
+        False, description="ways of asking the base; the best one on training rows is scored too"
+    )
+    prompt_rows: int = Field(
+        32, ge=1, le=10_000, description="training rows of each task that the prompt is chosen on"
+    )
+    probe: bool = Field(
+        False, description="score what a language model can do in general before and after"
     )
     seed: int = Field(0, ge=0, lt=2**32)
     stage_rows: int = Field(
@@ -183,6 +288,33 @@ class Recipe(Settings):
             seen.add(task.name.casefold())
         return self
 
+    @model_validator(mode="after")
+    def _known_metric(self) -> Recipe:
+        names = ["average", "worst_task", *(task.name for task in self.tasks)]
+        for changes in ({}, *(baseline.training for baseline in self.baselines)):
+            given = self.with_training(changes).training.metric_for_best_model
+            if given not in names:
+                raise InputError(
+                    f"metric_for_best_model {given!r} is no task of the recipe",
+                    way_out=did_you_mean(given, names),
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_have_rows(self) -> Recipe:
+        if self.differs("prompt_rows") and not self.prompts:
+            raise InputError(
+                "prompt_rows has no effect without prompts", way_out="write 'prompts: true'"
+            )
+        return self
+
+    @property
+    def prompts_to_try(self) -> tuple[Prompt, ...]:
+        """The ways of asking that are tried; as it is asked is always one of them."""
+        if isinstance(self.prompts, bool):
+            return USUAL_PROMPTS if self.prompts else ()
+        return tuple(dict.fromkeys((Prompt(), *self.prompts))) if self.prompts else ()
+
     @field_validator("untrained_tasks")
     @classmethod
     def _no_weight(cls, tasks: tuple[TaskRecipe, ...]) -> tuple[TaskRecipe, ...]:
@@ -201,11 +333,19 @@ class Recipe(Settings):
 
 
 MethodSettings = Mapping[str, type[BaseModel]]
+TASK_KEYS = frozenset(TaskRecipe.model_fields) - {"options"}
 RUN_KEYS = frozenset(Recipe.model_fields) - {"settings", "training"}
 TRAINING_KEYS = frozenset(Training.model_fields)
 # Baselines train as many tokens as the result, on the same examples, and are scored alike.
 COMMON_KEYS = frozenset(
-    {"num_train_epochs", "max_steps", "max_length", "precision", "per_device_eval_batch_size"}
+    {
+        "num_train_epochs",
+        "max_steps",
+        "max_length",
+        "truncation",
+        "precision",
+        "per_device_eval_batch_size",
+    }
 )
 
 
@@ -224,6 +364,10 @@ def build_recipe(raw: Any, methods: MethodSettings, where: object = "recipe") ->
     fields["tasks"] = _task_list(fields.get("tasks"), f"{where}: tasks")
     if untrained := fields.get("untrained_tasks"):
         fields["untrained_tasks"] = _task_list(untrained, f"{where}: untrained_tasks")
+    if isinstance(prompts := fields.get("prompts"), (list, tuple)):
+        fields["prompts"] = [
+            _prompt(each, f"{where}: prompts[{n}]") for n, each in enumerate(prompts, start=1)
+        ]
     fields["baselines"] = fields.get("baselines", [])
     tasks = [task["name"] for task in fields["tasks"]]
     fields["baselines"] = _baseline_list(fields["baselines"], methods, f"{where}: baselines", tasks)
@@ -328,6 +472,12 @@ def _without_effect(settings: type[BaseModel]) -> frozenset[str]:
     return getattr(settings, "no_effect", frozenset())
 
 
+def _what_has_use_for(key: str) -> str:
+    if key in BEST_STATE_KEYS:
+        return "trains all tasks at once, such as full or lora"
+    return "trains weights of the model itself"
+
+
 def _known_method(name: Any, methods: MethodSettings, where: str) -> None:
     if not isinstance(name, str) or name not in methods:
         raise InputError(
@@ -347,7 +497,7 @@ def _require_useful(
             raise InputError(
                 f"the key {key!r} has no effect with method {method!r}",
                 where=where,
-                way_out="remove it, or choose a method that trains weights of the model itself",
+                way_out=f"remove it, or choose a method that {_what_has_use_for(key)}",
             )
         if owners:
             raise InputError(
@@ -362,6 +512,15 @@ def _require_useful(
                 way_out="move it to the top of the recipe: it holds for the whole run",
             )
         raise InputError(f"unknown key {key!r}", where=where, way_out=did_you_mean(key, useful))
+
+
+def _prompt(raw: Any, where: str) -> Prompt:
+    """A way of asking; a text alone is an instruction."""
+    if isinstance(raw, Prompt):
+        return raw
+    return validated(
+        Prompt, {"instruction": raw} if isinstance(raw, str) else _mapping(raw, where), where
+    )
 
 
 def _task_list(raw: Any, where: str) -> list[dict[str, Any]]:
@@ -385,7 +544,7 @@ def _task(raw: Any, where: str) -> dict[str, Any]:
     raw = _mapping(raw, where)
     if "name" not in raw:
         raise InputError("a task without a name", where=where, way_out="add 'name: ...'")
-    own = {key: raw.pop(key) for key in ("name", "kind", "weight") if key in raw}
+    own = {key: raw.pop(key) for key in TASK_KEYS if key in raw}
     return validated(TaskRecipe, {**own, "options": raw}, where).model_dump()
 
 

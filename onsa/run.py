@@ -89,7 +89,7 @@ class Run:
     base: Weights
     companions: Path  # the folder with the base's config and tokenizer files
     encoder: Encoder
-    tasks: list[Task]
+    tasks: Sequence[Task] = ()
     untrained_tasks: Sequence[Task] = ()  # scored only
 
     def __init__(self, folder: Path, progress: Progress | None = None) -> None:

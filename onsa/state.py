@@ -14,6 +14,7 @@ from pydantic import Field
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
+from onsa.heads import head_from_json
 from onsa.masks import ParameterMask
 from onsa.recipe import Recipe
 from onsa.run import Run
@@ -25,10 +26,13 @@ FILE = "state.json"
 
 
 class KeptMessage(Settings):
-    """A message of an evaluation row in `state.json`."""
+    """A message of an evaluation row in `state.json`; `data/example.py` says what its keys are."""
 
     role: str
     content: str
+    tool_calls: list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_call_id: str | None = None
 
 
 class KeptExample(Settings):
@@ -37,6 +41,10 @@ class KeptExample(Settings):
     messages: list[KeptMessage] = Field(min_length=2)
     extra: dict[str, Any]
     source: str
+    weight: float = 1.0
+    group: str = ""
+    target: int | float | list[int] | None = None
+    only_last: bool = False
 
 
 class KeptTask(Settings):
@@ -47,6 +55,7 @@ class KeptTask(Settings):
     settings: dict[str, Any]
     weight: float
     evaluation: list[KeptExample] = Field(min_length=1)
+    head: dict[str, Any] | None = None
 
 
 class KeptRecipe(Settings):
@@ -154,13 +163,23 @@ def _task_to_json(task: Task) -> dict[str, Any]:
         "settings": task.settings.model_dump(mode="json", exclude_unset=True),
         "weight": task.weight,
         "evaluation": [dataclasses.asdict(example) for example in task.evaluation],
+        "head": dataclasses.asdict(task.head) if task.head else None,
     }
 
 
 def _task_from_json(kept: KeptTask, where: Path) -> Task:
     rows = tuple(
-        Example(tuple(turn.model_dump() for turn in row.messages), row.extra, row.source)
+        Example(
+            tuple(turn.model_dump(exclude_none=True) for turn in row.messages),
+            row.extra,
+            row.source,
+            row.weight,
+            row.group,
+            tuple(row.target) if isinstance(row.target, list) else row.target,
+            row.only_last,
+        )
         for row in kept.evaluation
     )
     settings = validated(find_kind(kept.kind).settings, kept.settings, f"{where}: {kept.name}")
-    return Task(kept.name, kept.kind, settings, (), rows, kept.weight)
+    head = head_from_json(kept.head) if kept.head else None
+    return Task(kept.name, kept.kind, settings, (), rows, kept.weight, (), head)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["ONSA_LANG"] = "en"  # whatever language the machine speaks
 
 import pytest
 import torch

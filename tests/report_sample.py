@@ -47,6 +47,7 @@ def sample() -> dict[str, Any]:
         **heading(),
         "tasks": [task(name) for name in TASKS],
         "results": [result(label) for label in FINAL],
+        "normalised": normalised(),
         "flips": [flip(before, name) for before in ("base", "full") for name in TASKS[:3]],
         "paths": [path("cpi_ft", STAGES), path("sequence", SEQUENCE)],
         "retention": {"cpi_ft": retention(STAGES), "sequence": retention(SEQUENCE)},
@@ -55,6 +56,7 @@ def sample() -> dict[str, Any]:
         "angles": {"fangle": angles()},
         "cores": {name: core(name, chance) for name in TASKS},
         "curves": curves(chance),
+        "best_states": best_states(),
         "fusion": fusion(chance),
         "held": held(),
         "additions": [addition()],
@@ -114,6 +116,8 @@ def task(name: str) -> dict[str, Any]:
         "name": name,
         "kind": "generate",
         "metric": "loss" if is_loss else "exact match",
+        "how": "BLEU: nrefs:1|case:mixed|eff:no|tok:ja-mecab|smooth:exp" if name == "要約" else "",
+        "agreement": agreement() if name == "要約" else None,
         "higher_is_better": not is_loss,
         "train_rows": 384,
         "eval_rows": EVALUATED,
@@ -143,6 +147,8 @@ def result(label: str) -> dict[str, Any]:
         "role": ROLES.get(label, "baseline"),
         "scores": scored(FINAL[label]),
         "average": None,
+        "measures": measures(label),
+        "classes": classes(label),
         "trained_tokens": tokens,
         "processed_tokens": 4 * tokens,
         "seconds": tokens / 240,
@@ -153,6 +159,83 @@ def result(label: str) -> dict[str, Any]:
         "optimizer_bytes": 8 * 134_515_008 if tokens else 0,
         "stored_bytes": 4 * 134_515_008,
     }
+
+
+def figure(mean: float | None, half: float | None = 0.03, why: str = "") -> dict[str, Any]:
+    bounds = (None, None) if mean is None or half is None else (mean - half, mean + half)
+    found = {"mean": mean, "low": bounds[0], "high": bounds[1], "n": EVALUATED}
+    return {**found, "why": why} if mean is None else found
+
+
+def measures(label: str) -> dict[str, Any]:
+    share, loss = FINAL[label][1], FINAL[label][3]
+    constant = "all replied numbers are alike" if label == "base" else ""
+    return {
+        "family": {
+            "accuracy": figure(share),
+            "precision macro": figure(0.9 * share),
+            "recall macro": figure(0.95 * share),
+            "F1 macro": figure(0.92 * share),
+        },
+        "要約": {
+            "BLEU": figure(100 * FINAL[label][2], 3.1),
+            "Pearson": figure(None if constant else 0.61, why=constant),
+        },
+        "dialogue": {"perplexity": figure(math.exp(loss), 0.4)},
+    }
+
+
+def agreement() -> dict[str, Any]:
+    kappa = {"mean": 0.61, "low": 0.4, "high": 0.76, "n": 40}
+    return {"n": 40, "share": {"mean": 0.7, "low": 0.55, "high": 0.82, "n": 40}, "kappa": kappa}
+
+
+RELATIONS = ("uncle", "grandmother", "sister-in-law of the father", "姉", "cousin")
+
+
+def classes(label: str) -> dict[str, Any]:
+    right = 8 + round(60 * FINAL[label][1])
+    counts = [
+        [right if row == at else (3 * row + 5 * at) % 7 for at in range(5)] for row in range(5)
+    ]
+    others = [80 - sum(row) for row in counts]
+    table = [
+        {
+            "label": name,
+            "precision": 0.1 * at if at else None,
+            "recall": counts[at][at] / 80,
+            "f1": 0.4,
+            "support": 80,
+            "named": sum(row[at] for row in counts),
+        }
+        for at, name in enumerate(RELATIONS)
+    ]
+    found = {"classes": 9, "labels": list(RELATIONS), "counts": counts, "others": others}
+    return {"family": {**found, "table": table}}
+
+
+def normalised() -> dict[str, Any]:
+    scale = {
+        name: {
+            "worst": (max if name in LOWER_IS_BETTER else min)(FINAL[x][place] for x in FINAL),
+            "best": (min if name in LOWER_IS_BETTER else max)(FINAL[x][place] for x in FINAL),
+        }
+        for place, name in enumerate(TASKS)
+    }
+    scores = {
+        label: figure(
+            sum(
+                10
+                * (values[place] - scale[name]["worst"])
+                / (scale[name]["best"] - scale[name]["worst"])
+                for place, name in enumerate(TASKS)
+            )
+            / len(TASKS),
+            0.3,
+        )
+        for label, values in FINAL.items()
+    }
+    return {"scale": scale, "left_out": ["even"], "scores": scores}
 
 
 def untrained() -> dict[str, Any]:
@@ -305,6 +388,19 @@ def curves(chance: random.Random) -> list[dict[str, Any]]:
     points = {name: curve(name, *ends[name], chance) for name in ("family", "要約")}
     points["sums"] = [[4_000 * step, 1.1 + 0.006 * step] for step in range(25)]
     return [*made, {"label": "integrate 2: family, 要約", "points": points}]
+
+
+def best_states() -> list[dict[str, Any]]:
+    points = [
+        {
+            "step": 20 * number,
+            "trained_tokens": 1000 * number,
+            "scores": {name: 0.1 * number if name != "dialogue" else 2 / number for name in TASKS},
+        }
+        for number in range(1, 5)
+    ]
+    ends = {"best_step": 60, "last_step": 80, "planned_steps": 200, "metric": "worst_task"}
+    return [{"label": "full: full", "points": points, **ends}]
 
 
 def fusion(chance: random.Random) -> dict[str, Any]:

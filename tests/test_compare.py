@@ -101,14 +101,14 @@ def test_a_way_that_fails_stops_nobody(
 
     def broken(trainer: Any, *given: Any, **named: Any) -> Any:
         if hasattr(trainer.model, "peft_config"):
-            raise RuntimeError("CUDA out of memory")
+            raise RuntimeError("CUDA error: launch failed")
         return step(trainer, *given, **named)
 
     monkeypatch.setattr(PlannedTrainer, "training_step", broken)
     folder = compare(path, [], methods=["base", "lora", "full"], take="lora")
     assert read_json(folder / "compare.json")["model_of"] is None
     rows = rows_of(folder)
-    assert rows["lora"]["why"] == "RuntimeError: CUDA out of memory"
+    assert rows["lora"]["why"] == "RuntimeError: CUDA error: launch failed"
     assert "average" not in rows["lora"]
     assert rows["full"]["average"]["mean"] >= 0
     assert "Traceback" in (folder / "lora-0.txt").read_text(encoding="utf-8")

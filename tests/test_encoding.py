@@ -53,7 +53,7 @@ def test_the_prompt_is_what_training_saw_before_the_reply(tokenizer: Any) -> Non
     example = conversation("say a", "a")
     prompt = encoder.encode_prompt(example)
     encoded = encoder.encode(example)
-    assert encoded.ids[: len(prompt)] == prompt
+    assert list(encoded.ids[: len(prompt)]) == prompt
     assert all(label == UNTRAINED for label in encoded.labels[: len(prompt)])
 
 

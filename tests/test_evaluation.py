@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,9 @@ from onsa.data.encoding import UNTRAINED, Encoder
 from onsa.data.example import Example
 from onsa.evaluation import Scorer
 from onsa.losses import token_losses
+from onsa.metrics.passing import pass_at_k
+from onsa.tasks import Task, find_kind
+from onsa.tasks._confined import Limits, Outcome, Program
 from onsa.training.trainer import _Collator
 
 WORDS = ["ba", "be bi bo", "bu ba be bi bo bu", "音叉", "x" * 30]
@@ -74,7 +78,7 @@ def test_losses_agree_with_the_model_s_own(scorer: Callable[[int], Scorer]) -> N
 def test_the_likeliest_choice_is_chosen(scorer: Callable[[int], Scorer]) -> None:
     found = scorer(2)
     rows = [example("A", ["A", "B", "C"]), example("B", ["B", "A"])]
-    for row, chosen in zip(rows, found.choose(rows, 1, lambda n: None), strict=True):
+    for row, chosen in zip(rows, found.choose(rows, lambda n: None), strict=True):
         losses = {c: found.losses([example_with(row, c)])[0] for c in row.extra["choices"]}
         assert chosen == min(losses, key=lambda choice: losses[choice])
 
@@ -99,3 +103,34 @@ def test_logits_only_where_tokens_are_trained_give_the_same_losses(
     )
     torch.testing.assert_close(losses, whole)
     assert owners.tolist() == batch["task"][:, None].expand_as(targets)[trained].tolist()
+
+
+def test_pass_at_k_of_drawn_replies(tiny_model: Callable[..., Path], tokenizer: Any) -> None:
+    """Five replies for each row, drawn alike each time, become one score."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model("llama")).eval()
+    scorer = Scorer(model, Encoder(tokenizer, 200), 4)
+    rows = tuple(
+        replace(example(word), extra={"tests": "assert True", "stub": "", "entry_point": ""})
+        for word in WORDS
+    )
+    settings = find_kind("code").settings(
+        train="x", samples=5, k=2, max_new_tokens=4, temperature=5
+    )
+    task = Task("mine", "code", settings, rows, rows)
+    tried: list[str] = []
+
+    def run_all(programs: Sequence[Program], limits: Limits) -> list[Outcome]:
+        tried.extend(program.readings[0] for program in programs)
+        return [Outcome(place % 5 == 0) for place in range(len(programs))]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("onsa.tasks.code.run_all", run_all)
+        seen: list[int] = []
+        found = scorer.score(task, rows, seen.append)
+        first, tried[:] = list(tried), []
+        assert scorer.score(task, rows, seen.append) == found
+    assert len(first) == len(tried) == 25 == sum(seen) / 2
+    assert first == tried
+    assert len(set(first)) > 10  # drawn, not greedy
+    assert found["scores"] == pytest.approx([pass_at_k(5, 1, 2)] * 5)
+    assert found["replies"] == first[::5]

@@ -25,7 +25,7 @@ def test_it_is_the_mean_of_squared_gradients_of_each_example(
 ) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model(architecture)).eval()
     names = [name for name, _ in model.named_parameters() if "norm" in name or "ln_" in name]
-    found = fisher_diagonal(model, ROWS, names)
+    found = fisher_diagonal(model, [("", row) for row in ROWS], names)
     assert set(found) == set(names)
     model.requires_grad_(True)
     expected = {name: torch.zeros_like(found[name], dtype=torch.float64) for name in names}
@@ -58,7 +58,7 @@ def test_drawn_labels_come_near_the_expectation_over_the_vocabulary(
     for chance in chances:
         (gradient,) = torch.autograd.grad(chance, parameter, retain_graph=True)
         expected += chance.exp().detach() * gradient**2
-    drawn = fisher_diagonal(model, [row] * 1500, [name], "true", seed=1)[name]
+    drawn = fisher_diagonal(model, [("", row)] * 1500, [name], "true", seed=1)[name]
     assert float((drawn - expected).norm() / expected.norm()) < 0.15
 
 

@@ -22,17 +22,20 @@ LAYERS = [
         "cores",
         "losses",
         "base_model",
+        "classifier",
         "models",
         "peft_bottleneck",
         "quantization",
+        "heads",
         "tasks",
         "data",
+        "inspection",
         "metrics",
         "run",
         "virtual_tokens",
     },
     {"recipe", "settings", "weights", "adapter", "masks", "weight_ops", "resources", "progress"},
-    {"errors", "files", "plain_yaml", "tensor_file"},
+    {"errors", "files", "language", "plain_yaml", "tensor_file"},
 ]
 LOWEST_MAY_NEED = {"torch", "safetensors", "numpy", "pydantic", "yaml", "rich"}
 

@@ -200,6 +200,7 @@ def example(*texts: str, **extra: list[str]) -> Example:
 
 def test_likely_kind() -> None:
     assert likely_kind([example("q", "A", choices=["A", "B"])]) == "choose"
+    assert likely_kind([example("q", "return 1", tests=["assert f()"])]) == "code"
     assert likely_kind([example("q", "so 3\n#### 3")] * 3) == "number"
     assert likely_kind([example("q", "1,200"), example("q", "-3.5")]) == "number"
     assert likely_kind([example("q", "uncle"), example("q", "aunt")]) == "generate"

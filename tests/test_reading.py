@@ -63,6 +63,13 @@ SAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
             ("assistant", "a"),
         ],
     ),
+    "code_tests": (
+        {"text": "Add.", "code": "def f(x): ...", "test_list": ["assert f(1)", "assert f(2)"]},
+        [
+            ("user", "Add.\nYour code should pass these tests:\n\nassert f(1)\nassert f(2)"),
+            ("assistant", "def f(x): ..."),
+        ],
+    ),
     "alpaca": (
         {"instruction": "do", "input": "it", "output": "done", "history": [["q", "a"]]},
         [("user", "q"), ("assistant", "a"), ("user", "do\n\nit"), ("assistant", "done")],
@@ -102,6 +109,41 @@ SAMPLES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
             },
         },
         [("user", "q"), ("assistant", "a"), ("user", "r"), ("assistant", "b")],
+    ),
+    "text_label": ({"sentence": "t", "label": 1}, [("user", "t"), ("assistant", "1")]),
+    "pair": (
+        {"sentence1": "s", "sentence2": "t", "label": "yes"},
+        [("user", "s\n\nt"), ("assistant", "yes")],
+    ),
+    "reading": (
+        {"context": "C.", "question": "q", "answers": {"text": ["a", "b"]}},
+        [("user", "C.\n\nq"), ("assistant", "a")],
+    ),
+    "code_tests": (
+        {"prompt": "def f():", "canonical_solution": " pass", "test": "f()", "entry_point": "f"},
+        [("user", "def f():"), ("assistant", " pass")],
+    ),
+    "preference": (
+        {"prompt": "q", "chosen": "a", "rejected": "b"},
+        [("user", "q"), ("assistant", "a")],
+    ),
+    "transcripts": (
+        {"chosen": "\n\nHuman: q\n\nAssistant: a", "rejected": "\n\nHuman: q\n\nAssistant: b"},
+        [("user", "q"), ("assistant", "a")],
+    ),
+    "kto": (
+        {"prompt": "q", "completion": "a", "label": False},
+        [("user", "q"), ("assistant", "a")],
+    ),
+    "turns": ({"turns": ["q", "r"]}, [("user", "q"), ("assistant", "")]),
+    "speakers": (
+        {
+            "utterances": [
+                {"interlocutor_id": "AA", "text": "q"},
+                {"interlocutor_id": "AB", "text": "a"},
+            ]
+        },
+        [("user", "q"), ("assistant", "a")],
     ),
     "utterances": (
         {"utterances": [{"name": "user", "text": "q"}, {"name": "agent", "text": "a"}]},
@@ -210,7 +252,7 @@ def test_a_slice_stops_reading_early(put: Any, tmp_path: Path) -> None:
     ("name", "content", "told"),
     [
         ("a.jsonl", '{"prompt": "p", "completion": "r"}\n{"prompt": \n', "a.jsonl:2: broken JSON"),
-        ("a.json", '[{"a": 1},\n {"a" 2}]', "a.json:2: broken JSON"),
+        ("a.json", f'[{PAIR_LINES[:-1].split(chr(10))[0]},\n {{"a" 2}}]', "a.json:2: broken JSON"),
         ("a.json", PAIR_LINES + '{"a" 2}', "a.json:6: broken JSON"),
         ("a.jsonl", '{"a": NaN}\n', "NaN is not JSON"),
         ("a.jsonl", '{"a": ' + "9" * 5000 + "}\n", "broken JSON"),
@@ -221,11 +263,10 @@ def test_a_slice_stops_reading_early(put: Any, tmp_path: Path) -> None:
         ("a.json", "[]", "no rows"),
         ("a.json", "7", "the row is a int"),
         ("a.jsonl", b'{"prompt": "\xff"}\n', "a.jsonl:1: not UTF-8"),
-        ("a.json", '[{"a": 1}]'.encode("utf-16"), "UTF-16"),
         ("a.jsonl", "", "no rows"),
         ("a.jsonl", "\n \n", "no rows"),
         ("a.csv", "prompt,completion\n", "no rows"),
-        ("a.csv", "prompt,completion\na,b,c\n", "a.csv:2: 3 columns, not 2"),
+        ("a.csv", "prompt,completion\na,b,c\n", "a.csv:2: 3 cells, not 2"),
         ("a.csv", "a,a\n1,2\n", "two columns are named 'a'"),
         ("a.csv", 'a,b\n"x,1\n', "a.csv:2: broken table"),
         ("a.md", "# Title", "unknown kind of file"),
@@ -291,20 +332,23 @@ def test_every_format_has_a_sample() -> None:
 @pytest.mark.parametrize("name", sorted(SAMPLES))
 def test_each_row_belongs_to_one_format(name: str, put: Any, tmp_path: Path) -> None:
     row, expected = SAMPLES[name]
-    assert format_of(row, "here").name == name
+    asked = {"feedback": True, "unanswered": True}
+    assert format_of(row, "here", **asked).name == name
     for path in (put("a.jsonl", json.dumps(row)), put("a.json", json.dumps(row))):
         for options in ({}, {"format": name}):
-            (example,) = read_examples(path, base_folder=tmp_path, **options)
+            (example,) = read_examples(path, base_folder=tmp_path, **asked, **options)
             assert turns(example) == expected
 
 
 def test_no_format_matches(put: Any, tmp_path: Path) -> None:
     message = refusal(put("a.jsonl", '{"Frage": "?", "Antwort\\n": "!"}'), tmp_path)
     assert "a.jsonl:1: the row has the columns Frage, Antwort\\n" in message
-    assert "instruction, input, output" in message
-    assert "columns:" in message
+    assert """columns: {prompt: Frage, reply: "Antwort\\n"}'""" in message
+    assert '{"Frage": "?", "Antwort\\n": "!"}' in message
     both = {**SAMPLES["alpaca"][0], **SAMPLES["messages"][0]}
-    assert "alpaca, messages" in refusal(put("b.jsonl", json.dumps(both)), tmp_path)
+    assert "'format: alpaca' or 'format: messages'" in refusal(
+        put("b.jsonl", json.dumps(both)), tmp_path
+    )
     mixed = json.dumps(PAIRS[0]) + "\n" + json.dumps(SAMPLES["messages"][0])
     assert "c.jsonl:2" in refusal(put("c.jsonl", mixed), tmp_path)
     assert "did you mean 'alpaca'?" in refusal("a.jsonl", tmp_path, format="alpacca")
@@ -315,6 +359,7 @@ def test_feedback_on_replies_is_never_trained_unasked(put: Any, tmp_path: Path) 
     assert "feedback" in refusal(put("kto.jsonl", json.dumps(row)), tmp_path)
     row = {"prompt": "p", "chosen": "c", "rejected": "r"}
     assert "feedback" in refusal(put("dpo.jsonl", json.dumps(row)), tmp_path)
+    assert "feedback" in refusal("dpo.jsonl", tmp_path, format="preference")
     columns = {"prompt": "prompt", "reply": "chosen"}
     (example,) = read_examples("dpo.jsonl", base_folder=tmp_path, columns=columns)
     assert example.reply == "c"
@@ -408,6 +453,7 @@ def test_conversations_end_in_a_reply(put: Any, tmp_path: Path) -> None:
         {"role": ["user"], "content": "q"},
         {"role": "user", "content": [{"type": "image_url"}]},
         {"role": "assistant", "content": None, "tool_calls": [{}]},
+        {"role": "assistant", "content": "b", "weight": 0},
     ):
         put("a.json", json.dumps([{"messages": [turn, {"role": "assistant", "content": "a"}]}]))
         assert "a.json:1" in refusal("a.json", tmp_path)
@@ -473,7 +519,10 @@ def only_examples_or_input_error(path: Path, **options: Any) -> None:
         assert found
         for example in found:
             assert example.messages[-1]["role"] == "assistant"
-            assert all(message["content"].strip() for message in example.messages)
+            assert all(
+                message["content"].strip() or message["role"] == "tool" or "tool_calls" in message
+                for message in example.messages
+            )
             json.dumps(example.extra)
 
 

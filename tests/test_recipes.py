@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from onsa.commands.add import Addition, add_tasks
+from onsa.commands.check import check_recipe
 from onsa.commands.compare import compare
 from onsa.commands.tune import carry_out, read_recipe
 from onsa.files import read_json, write_json
@@ -27,7 +28,7 @@ SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
     "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft", "adapter", "expand",
-    "soft_prompts", "kin",
+    "soft_prompts", "kin", "japanese_lora", "classify",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -60,7 +61,9 @@ def small(name: str, *overrides: str) -> list[str]:
 
 
 def _few(task: str, kind: str, options: dict[str, Any]) -> list[str]:
-    known = find_kind(kind).settings.model_fields
+    known = set(find_kind(kind).settings.model_fields)
+    if find_kind(kind).mode != "generate":
+        known -= {"max_new_tokens"}
     texts = [f"tasks.{task}.{key}={value}" for key, value in FEW_ROWS.items() if key in known]
     for key in ("train", "eval"):
         if str(options.get(key, "")).startswith(SHARED):
@@ -142,10 +145,12 @@ def test_first_runs_and_a_task_is_added(tiny_model: TinyModel, tmp_path: Path) -
         ("prompt_only", ["base", "zero_shot", "random_examples", "prompt_only"]),
         ("merge", ["base", "full", "mean", "slerp", "task_arithmetic", "dare", "merge"]),
         ("lora", ["base", "full", "lora"]),
+        ("japanese_lora", ["base", "lora"]),
         ("gradual", ["base", "full", "gradual"]),
         ("layernorm", ["base", "all_norms", "full", "layernorm"]),
         ("fangle", ["base", "smallest", "full", "fangle"]),
         ("green", ["base", "full", "green"]),
+        ("classify", ["base", "lora", "full"]),
         ("wise_ft", ["base", "full", "wise_ft"]),
         ("adapter", ["base", "lora", "adapter"]),
         ("soft_prompts", ["base", "p_tuning", "prompt_tuning", "prefix"]),
@@ -155,6 +160,14 @@ def test_a_recipe_runs(
     name: str, results: list[str], tiny_model: TinyModel, tmp_path: Path
 ) -> None:
     assert labels(tune_small(name, tiny_model(), tmp_path).folder) == results
+
+
+def test_check_shows_what_a_head_reads_and_is_to_say(tiny_model: TinyModel, tmp_path: Path) -> None:
+    given = small("classify", f"model={tiny_model()}", f"output={tmp_path}")
+    (task,) = check_recipe(path_of("classify"), given)["tasks"]
+    (read, text), (trained, label) = task["sample"]
+    assert (read, bool(text), trained) == (False, True, True)
+    assert label in ("positive", "negative")
 
 
 def test_partial_runs(tiny_model: TinyModel, tmp_path: Path) -> None:
@@ -191,7 +204,6 @@ def test_compare_compares_all_that_it_names(tiny_model: TinyModel, tmp_path: Pat
 def test_five_tasks_run(tiny_model: TinyModel, tmp_path: Path) -> None:
     if not shared_data().is_dir():
         pytest.skip(f"no data sets at {shared_data()}; ONSA_SHARED_DATA may name their folder")
-    pytest.importorskip("rouge_score", reason="needs the extra 'text'")
     model = long_model(tiny_model(), tmp_path / "long")
     # Batches of one row: padding long rows, and masking it, would double the time.
     given = (f"max_length={LONGEST}", "per_device_train_batch_size=1")

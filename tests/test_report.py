@@ -172,7 +172,7 @@ def test_a_missing_section_vanishes_cleanly(key: str) -> None:
     pages = [Page(render(found)) for found in (without, {**facts, key: type(facts[key])()})]
     assert len({tuple(anchors(found)) for found in pages}) == 1
     sections = [name for name, _, _ in SECTIONS]
-    gone = {"results": ["scores", "cost"], "paths": ["stages"]}.get(key, [key])
+    gone = {"results": ["scores", "measures", "cost"], "paths": ["stages"]}.get(key, [key])
     if key not in ("groups", "order"):  # either of them is enough to name the groups
         assert not set(gone) & set(sections) & set(anchors(pages[0]))
 
@@ -435,6 +435,15 @@ def test_specialists_are_no_rival() -> None:
     rival = {"label": "single", "role": "baseline", "scores": intervals({"a": (0.9, 0.02)})}
     facts["results"].append(rival)
     assert [found.label for found in verdict(facts).comparisons] == ["base"]
+
+
+def test_a_judge_that_nobody_judged_is_an_alarm() -> None:
+    facts = sample()
+    assert "The judge against people: the same verdict on" in render(facts)
+    facts["tasks"][1]["agreement"] = {"n": 0}
+    (alarm,) = verdict(facts).alarms
+    assert alarm.startswith("The judge of «family» was not checked against people")
+    assert "The judge was not checked against people" in render(facts)
 
 
 def test_a_broken_promise_is_an_alarm() -> None:

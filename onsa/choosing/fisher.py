@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from onsa.data.collation import head_batch
 from onsa.data.encoding import Encoded, Encoder
+from onsa.heads import drawn_targets, head_logits, head_loss, head_of
 from onsa.losses import reply_logits
 from onsa.models import device, load_model
 from onsa.weights import Weights, write_weights
@@ -40,7 +42,7 @@ def measure_fisher(
     Float32, under the tensors' own names: as much memory as they take, beside the model.
     """
     model = load_model(weights).to(device())
-    rows = [encoder.encode(row) for task in tasks for row in task.train]
+    rows = [(task.name, encoder.encode(row)) for task in tasks for row in task.train]
     # In an order of its own: what is stopped early, or watched, has seen every task.
     random.Random(seed).shuffle(rows)
     with step.progress.track(step.name, len(rows), "examples") as advance:
@@ -52,7 +54,7 @@ def measure_fisher(
 
 def fisher_diagonal(
     model: Any,
-    rows: Iterable[Encoded],
+    rows: Iterable[tuple[str, Encoded]],
     names: Collection[str],
     labels: Labels = "empirical",
     seed: int = 0,
@@ -60,8 +62,8 @@ def fisher_diagonal(
 ) -> dict[str, Tensor]:
     """F of the parameters `names`, each in its shape, float32; without dropout.
 
-    `empirical`: y are the rows' own reply tokens. `true`: each of them is drawn from the model,
-    given the row's own tokens before it.
+    `rows` come with their tasks. `empirical`: y are the rows' own reply tokens, or what a head is
+    to say of them. `true`: drawn from the model, a reply token given the row's own before it.
     """
     model.eval()
     wanted = {}
@@ -72,8 +74,11 @@ def fisher_diagonal(
     sums = {name: torch.zeros_like(each, dtype=torch.float32) for name, each in wanted.items()}
     draw = torch.Generator(device=model.device).manual_seed(seed)
     count = 0
-    for row in rows:
-        likelihood = log_likelihood(model, row, labels, draw)
+    for task, row in rows:
+        if row.target is None:
+            likelihood = log_likelihood(model, row, labels, draw)
+        else:
+            likelihood = head_log_likelihood(model, task, row, labels, draw)
         gradients = torch.autograd.grad(likelihood, list(wanted.values()))
         for name, gradient in zip(wanted, gradients, strict=True):
             sums[name] += gradient.float().square_()
@@ -94,3 +99,17 @@ def log_likelihood(model: Any, row: Encoded, labels: Labels, draw: torch.Generat
     if labels == "true":
         tokens = torch.multinomial(chances.detach().exp(), 1, generator=draw).squeeze(1)
     return chances.gather(1, tokens[:, None]).sum()
+
+
+def head_log_likelihood(
+    model: Any, task: str, row: Encoded, labels: Labels, draw: torch.Generator
+) -> Tensor:
+    """log p, but for a constant, of what the head of `task` is to say of an example."""
+    pad = model.config.get_text_config().pad_token_id
+    batch = head_batch([row], task, 0 if pad is None else pad)
+    inputs = {k: v.to(model.device) for k, v in batch.items() if torch.is_tensor(v)}
+    targets = inputs.pop("labels")
+    head, logits = head_of(model, task), head_logits(model, task, inputs)
+    if labels == "true":
+        targets, logits = drawn_targets(head, logits, draw)
+    return -head_loss(head, logits, targets).sum()

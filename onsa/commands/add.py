@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -26,13 +26,14 @@ from onsa.masks import ParameterMask, union
 from onsa.prepare import (
     check_rows,
     find_base,
+    length_notes,
     load_encoder,
     load_tasks,
     overlap_notes,
     task_notes,
 )
 from onsa.progress import Progress
-from onsa.recipe import EITHER_OR, Recipe, build_recipe, read_raw
+from onsa.recipe import BEST_STATE_KEYS, EITHER_OR, Recipe, build_recipe, read_raw
 from onsa.report.facts import origin, with_addition
 from onsa.report.write import write_report
 from onsa.run import Run, claim_folder
@@ -47,6 +48,7 @@ CORE_SHARE = 0.01  # of a core where the run has none and the recipe says nothin
 # Keys of a recipe that the earlier run has settled, or that have no effect here.
 NOT_HERE = (
     "method", "baselines", "model", "output", "stage_rows", "task_balance", "untrained_tasks",
+    "prompts", "prompt_rows", "probe",
 )  # fmt: skip
 KEPT = {"model", "seed", "chat_template", "overlap_share", "output_dtype", "trust_remote_code"}
 SaliencyRule = Annotated[str, known_in(saliency.saliency)]
@@ -54,6 +56,8 @@ SaliencyRule = Annotated[str, known_in(saliency.saliency)]
 
 class Addition(Settings):
     """The keys of a recipe for `onsa add`, beside `tasks` and the training keys."""
+
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
 
     core_share: Share | None = Field(
         None, description="hold so large a core of all that was learned, not the run's own cores"
@@ -117,7 +121,7 @@ def add_by_recipe(
 def _recipe(raw: Mapping[str, Any], state: State, folder: Path, where: object) -> Recipe:
     """The new recipe over what the run was made with."""
     _, first = state.recipes[0]
-    kept = first.model_dump(include=KEPT) | first.training.model_dump()
+    kept = first.model_dump(include=KEPT) | first.training.model_dump(exclude=set(BEST_STATE_KEYS))
     for pair in EITHER_OR:
         if any(key in raw for key in pair):  # what is given now decides, not what was given then
             kept = {key: value for key, value in kept.items() if key not in pair}
@@ -149,6 +153,13 @@ def _build(keys: Mapping[str, Any], raw: Mapping[str, Any], folder: Path, where:
 def _reopen(
     folder: Path, state: State, recipe: Recipe, home: Path | None, progress: Progress | None
 ) -> Run:
+    for task in state.tasks:
+        if task.head is not None:
+            raise InputError(
+                f"its task {task.name!r} has a head, and nothing can be added to such a run",
+                where=folder,
+                way_out="tune all tasks together with 'onsa tune'",
+            )
     encoder = load_encoder(recipe, state.model_folder, home or state.recipes[0][0])
     run = Run(folder, progress)
     run.recipe = recipe
@@ -167,6 +178,13 @@ def _add(
     command: str,
 ) -> Run:
     new = load_tasks(run.recipe.tasks, home, run.recipe.seed)
+    for task in new:
+        if task.head is not None:
+            raise InputError(
+                "a task with a head cannot be added to a run",
+                where=f"task {task.name}",
+                way_out="write 'by: likelihood', or tune all tasks together with 'onsa tune'",
+            )
     positions = position_count(state.model_folder, run.recipe.trust_remote_code)
     check_rows([*new, *state.tasks], run.encoder, positions)
     replayed = _replayed(run, state, settings)
@@ -174,6 +192,7 @@ def _add(
     for note in (
         *task_notes(new),
         *overlap_notes([*state.tasks, *new, *replayed], run.recipe.overlap_share),
+        *length_notes(new, run.encoder),
     ):
         run.warn(note)
     name = f"add/{state.additions + 1}"

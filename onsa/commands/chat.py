@@ -10,6 +10,7 @@ from onsa.base_model import find_tuned, open_tuned
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.evaluation import Scorer
+from onsa.language import tell
 from onsa.models import compute_dtype, device, load_model, load_tokenizer
 
 
@@ -37,7 +38,7 @@ def reply_to(scorer: Scorer, messages: list[dict[str, str]], max_new_tokens: int
 
 
 def _lines() -> Iterator[str]:
-    prompt = "you> " if sys.stdin.isatty() else ""
+    prompt = tell("you> ") if sys.stdin.isatty() else ""
     while True:
         try:
             line = input(prompt).strip()

@@ -12,18 +12,24 @@ import torch
 
 from onsa.commands.tune import read_recipe, tokens_to_train, ways_of
 from onsa.data.balance import label_balance
-from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.data.batches import cut_facts
+from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.inspection.notes import inspection_notes, near_is_missing
 from onsa.models import compute_dtype, device, place_of
 from onsa.prepare import make_ready
 from onsa.recipe import Recipe, Training
-from onsa.resources import total_memory_bytes
 from onsa.tasks import Task
+from onsa.training.memory import (
+    changes,
+    largest_batch,
+    memory_there,
+    scoring_bytes,
+    training_bytes,
+)
 from onsa.weights import Weights
 
-BYTES_PER_PARAMETER = 16  # float32 weight, its gradient, and Adam's two moments
+BYTES_PER_WEIGHT = 4
 ROLES = ("embedding", "attention", "mlp", "norm", "head", "other")
-BYTES_PER_OUTPUT = 12  # of a matrix, for each token: seen on SmolLM2-135M in float32
-LIBRARY_BYTES = 400_000_000
 TRAINING_FLOPS_PER_PARAMETER = 6  # forward 2, backward 4, for each token (arXiv:2001.08361)
 REACHED_SHARE = 0.5  # of a plain matrix product's speed; 0.4 to 0.6 was seen on small models
 
@@ -47,12 +53,12 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         "untrained_tasks": {task.name: len(task.evaluation) for task in untrained},
         "parameters": parameters_by_place(weights),
         "estimate": estimate(recipe, tasks, encoder, weights),
-        "notes": notes + cut_notes(facts, encoder.max_length),
+        "notes": notes + data_notes(tasks),
     }
 
 
 def task_facts(task: Task, encoder: Encoder) -> dict[str, Any]:
-    rows = [encoder.encode(row) for row in task.train]
+    rows = encoder.encode_all(task.train)
     lengths = sorted(len(row.ids) for row in rows)
     return {
         "name": task.name,
@@ -68,25 +74,30 @@ def task_facts(task: Task, encoder: Encoder) -> dict[str, Any]:
         "tokens_per_epoch": round(task.weight * sum(lengths)),
         "longest": lengths[-1],
         "median": lengths[len(lengths) // 2],
-        "cut_rows": sum(row.lost_tokens > 0 for row in rows),
-        "cut_reply_tokens": sum(row.lost_tokens for row in rows),
+        "cut": cut_facts(rows),
         "sample": sample_pieces(task, encoder),
     }
 
 
-def cut_notes(tasks: list[dict[str, Any]], max_length: int) -> list[str]:
-    """A sentence for each task whose replies do not all fit."""
-    return [
-        f"task {task['name']}: {task['cut_reply_tokens']:,} reply tokens in {task['cut_rows']:,} "
-        f"rows lie beyond max_length {max_length} and are not trained"
+def data_notes(tasks: list[Task]) -> list[str]:
+    """What inspection finds in the rows of each task; what holds for all tasks is said once."""
+    notes = [
+        f"task {task.name}: {note}"
         for task in tasks
-        if task["cut_rows"]
+        for note in inspection_notes(task.train, task.evaluation)
     ]
+    missing = near_is_missing()
+    return [*notes, *([missing] if missing else [])]
 
 
 def sample_pieces(task: Task, encoder: Encoder) -> list[tuple[bool, str]]:
-    """The first training row as the model sees it: stretches of text, trained or not."""
+    """The first training row as the model sees it: stretches of text, trained or not.
+
+    What a head is to say of the row stands after it.
+    """
     encoded = encoder.encode(task.train[0])
+    if encoded.target is not None:
+        return [(False, encoder.tokenizer.decode(encoded.ids)), (True, task.train[0].reply)]
     pieces: list[tuple[bool, list[int]]] = []
     for token, label in zip(encoded.ids, encoded.labels, strict=True):
         trained = label != UNTRAINED
@@ -137,52 +148,30 @@ def estimate(
         "of": "each training" if training.max_steps > 0 else "the whole run",
         "trained_tokens": round(processed / ways * trained_share),
         "processed_tokens_with_baselines": processed,
-        "memory_bytes": _memory(training, rows, weights),
-        "memory_there_bytes": _memory_there(),
-        "less_memory": _less_memory(training),
+        "memory_bytes": training_bytes(training, largest_batch(training, rows), weights),
+        "memory_there_bytes": memory_there(),
+        "less_memory": [str(change) for change in changes(training, rows, weights)],
         "training_seconds": round(flops / speed),
+        "scoring_memory_bytes": scoring_bytes(training, tasks, encoder, weights),
+        "scoring_seconds": _scoring_seconds(training, tasks, encoder, weights, speed),
     }
 
 
-def _memory(training: Training, rows: list[Encoded], weights: Weights) -> int:
-    """Bytes for a step on the longest rows."""
-    longest = sorted(rows, key=lambda row: -len(row.ids))[: training.per_device_train_batch_size]
-    tokens = len(longest) * len(longest[0].ids)
-    outputs, blocks, vocabulary, width = _sizes(weights)
-    if training.gradient_checkpointing:  # what goes into each block, and one block's outputs
-        activations = BYTES_PER_OUTPUT * outputs / blocks + 4 * width * blocks
-    else:
-        activations = BYTES_PER_OUTPUT * outputs
-    logits = BYTES_PER_OUTPUT * vocabulary * sum(row.trained_tokens for row in longest)
-    fixed = BYTES_PER_PARAMETER * weights.entry_count + LIBRARY_BYTES
-    return round(fixed + activations * tokens + logits)
-
-
-def _sizes(weights: Weights) -> tuple[int, int, int, int]:
-    """Outputs of all matrices of the blocks, number of blocks, size of vocabulary, width."""
-    matrices = {name: shape for name, shape in weights.shapes.items() if len(shape) == 2}
-    places = {name: place_of(name).block for name in matrices}
-    inside = [name for name in matrices if places[name].isdigit()]
-    outputs = sum(matrices[name][0] for name in inside)
-    largest = max(matrices.values(), default=(1, 1))  # the embedding: a row for each token
-    return outputs, len({places[name] for name in inside}) or 1, largest[0], largest[1]
-
-
-def _less_memory(training: Training) -> list[str]:
-    """What would take less memory, the cheapest first."""
-    size = training.per_device_train_batch_size
-    return [
-        *([f"per_device_train_batch_size={max(1, size // 4)}"] if size > 1 else []),
-        *([] if training.gradient_checkpointing else ["gradient_checkpointing=true"]),
-        "a shorter max_length",
-        "a smaller model",
-    ]
-
-
-def _memory_there() -> int:
-    if torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory)
-    return total_memory_bytes()
+def _scoring_seconds(
+    training: Training, tasks: list[Task], encoder: Encoder, weights: Weights, speed: float
+) -> int:
+    """Of all evaluation rows once: their prompts in one go, their replies token by token."""
+    size = training.per_device_eval_batch_size
+    forward = 2 * weights.entry_count / speed  # for each token
+    # A token of a batch takes as long as reading all the weights, if that is longer.
+    reading = BYTES_PER_WEIGHT * weights.entry_count / bytes_per_second()
+    seconds = 0.0
+    for task in tasks:
+        rows = encoder.encode_all(task.evaluation)
+        seconds += forward * sum(len(row.ids) for row in rows)
+        batches = math.ceil(len(rows) / size)
+        seconds += batches * task.max_new_tokens * max(reading, min(size, len(rows)) * forward)
+    return round(seconds)
 
 
 def matrix_flops_per_second(dtype: torch.dtype) -> float:
@@ -195,3 +184,14 @@ def matrix_flops_per_second(dtype: torch.dtype) -> float:
         (left @ left)[0, 0].item()
         done += 1
     return done * 2 * size**3 / (time.perf_counter() - started)
+
+
+def bytes_per_second() -> float:
+    """How quickly memory is read here, measured for a tenth of a second."""
+    block = torch.ones(2**26, device=device())
+    block.sum().item()
+    started, done = time.perf_counter(), 0
+    while time.perf_counter() - started < 0.1:
+        block.sum().item()
+        done += 1
+    return done * block.numel() * block.element_size() / (time.perf_counter() - started)

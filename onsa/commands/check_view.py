@@ -13,6 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from onsa.commands.check import ROLES
+from onsa.language import tell
+from onsa.training.memory import in_bytes
 
 MOST_LABELS = 12  # in a table
 LONGEST_SAMPLE = 1500  # characters that are shown of a text
@@ -22,47 +24,45 @@ def show(facts: dict[str, Any]) -> None:
     """Print the facts for a person: trained text is marked, by colour and by brackets."""
     console = Console(highlight=False, markup=False, emoji=False)
     compared = f", compared with {', '.join(facts['baselines'])}" if facts["baselines"] else ""
-    console.print(f"{facts['method']}{compared}, on {facts['model']['folder']}\n")
+    console.print(tell(f"{facts['method']}{compared}, on {facts['model']['folder']}\n"))
     _show_tasks(console, facts["tasks"])
     if facts["untrained_tasks"]:
         rows = (f"{name} ({count:,} rows)" for name, count in facts["untrained_tasks"].items())
-        console.print(f"scored, never trained: {', '.join(rows)}\n")
+        console.print(tell(f"scored, never trained: {', '.join(rows)}\n"))
     for task in facts["tasks"]:
         _show_sample(console, task)
     _show_places(console, facts["parameters"])
     _show_estimate(console, facts["estimate"], facts["method"])
     for note in facts["notes"]:
-        console.print(f"note: {note}")
+        console.print(tell(f"note: {note}"))
 
 
 def _table(texts: int, *names: str) -> Any:
     """A table without lines: the first columns hold text, which may wrap, the others numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(names):
+        head = "\n".join(tell(name).rsplit(" ", 1))
         if place < texts:
-            table.add_column(name, overflow="fold", min_width=8)
+            table.add_column(head, overflow="fold", min_width=8, vertical="bottom")
         else:
-            table.add_column(name, justify="right", no_wrap=True)
+            table.add_column(head, justify="right", no_wrap=True, vertical="bottom")
     return table
 
 
-TASK_COLUMNS = {
-    "train_rows": "rows to\ntrain",
-    "rows_per_epoch": "\nan epoch",
-    "eval_rows": "\nscore",
-    "median": "tokens:\nmedian",
-    "longest": "\nlongest",
-    "trained_tokens_per_epoch": "trained\nan epoch",
-}
-
-
 def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
-    shown = dict(TASK_COLUMNS)
+    columns = {
+        "rows to train": "train_rows",
+        "an epoch": "rows_per_epoch",
+        "to score": "eval_rows",
+        "tokens: median": "median",
+        "longest": "longest",
+        "trained an epoch": "trained_tokens_per_epoch",
+    }
     if all(task["rows_per_epoch"] == task["train_rows"] for task in tasks):
-        del shown["rows_per_epoch"]
-    table = _table(2, "\ntask", "\nkind", *shown.values())
+        del columns["an epoch"]
+    table, keys = _table(2, "task", "kind", *columns), columns.values()
     for task in tasks:
-        table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in shown))
+        table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in keys))
     console.print(table)
     for task in tasks:
         _show_split(console, task)
@@ -71,14 +71,14 @@ def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
 def _show_split(console: Console, task: dict[str, Any]) -> None:
     """How the evaluation rows came about, and how often each label is on both sides."""
     if task["split"]:
-        console.print(f"{task['name']} is scored on {task['split']}")
+        console.print(tell(f"{task['name']} is scored on {task['split']}"))
     labels = task["labels"]
     if not labels:
         return
     if len(labels) > MOST_LABELS:
-        console.print(f"{task['name']}: {_label_range(labels)}\n")
+        console.print(f"{task['name']}: {tell(_label_range(labels))}\n")
         return
-    table = _table(1, f"{task['name']}:\nlabel", "\nto train", "\nto score")
+    table = _table(1, f"{task['name']}: label", "to train", "to score")
     for label, counts in labels.items():
         table.add_row(_shortened(label), *_with_shares(counts, task))
     console.print(table)
@@ -100,9 +100,8 @@ def _label_range(labels: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _show_sample(console: Console, task: dict[str, Any]) -> None:
-    console.print(
-        f"{task['name']}: its first row, trained tokens in ⟦…⟧; scored by {task['metric']}"
-    )
+    said = f"{task['name']}: its first row, trained tokens in ⟦…⟧; scored by {task['metric']}"
+    console.print(tell(said))
     text = Text()
     for trained, piece in task["sample"]:
         shown = _shortened(piece)
@@ -115,7 +114,8 @@ def _shortened(text: str) -> str:
     if len(text) <= LONGEST_SAMPLE:
         return text
     half = LONGEST_SAMPLE // 2
-    return f"{text[:half]} … {len(text) - 2 * half:,} characters more … {text[-half:]}"
+    left_out = tell(f"{len(text) - 2 * half:,} characters more")
+    return f"{text[:half]} … {left_out} … {text[-half:]}"
 
 
 def _show_places(console: Console, places: list[dict[str, Any]]) -> None:
@@ -129,12 +129,12 @@ def _show_places(console: Console, places: list[dict[str, Any]]) -> None:
     for entries, alike in groupby(rows, key=lambda row: row[1]):
         blocks = [block for block, _ in alike]
         name = blocks[0] if len(blocks) == 1 else f"{blocks[0]}-{blocks[-1]}, each"
-        table.add_row(_block_name(name), *_cells(entries, roles))
+        table.add_row(tell(_block_name(name)), *_cells(entries, roles))
     table.add_section()
     total = Counter[str]()
     for place in places:
         total[place["role"]] += place["entries"]
-    table.add_row("all", *_cells(total, roles))
+    table.add_row(tell("all"), *_cells(total, roles))
     console.print(table)
 
 
@@ -147,15 +147,19 @@ def _cells(entries: Mapping[str, int], roles: list[str]) -> list[str]:
 
 
 def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None:
-    console.print(
+    said = (
         f"{guess['of']}: {guess['trained_tokens']:,} reply tokens trained by {method}, "
         f"{guess['processed_tokens_with_baselines']:,} tokens processed with the baselines: "
         f"{_duration(guess['training_seconds'])} of training on this machine as busy as it is; "
-        f"memory about {_bytes(guess['memory_bytes'])} of {_bytes(guess['memory_there_bytes'])} "
-        "where all weights train, less where some do not"
+        f"memory about {in_bytes(guess['memory_bytes'])} of "
+        f"{in_bytes(guess['memory_there_bytes'])} where all weights train, less where some do not; "
+        "scoring all rows once: "
+        f"{_duration(guess['scoring_seconds'])}, about {in_bytes(guess['scoring_memory_bytes'])}"
     )
+    console.print(tell(said))
     if guess["memory_bytes"] > guess["memory_there_bytes"]:
-        console.print(f"note: that does not fit; cheapest first: {', '.join(guess['less_memory'])}")
+        cheaper = ", ".join(guess["less_memory"])
+        console.print(tell(f"note: that does not fit; cheapest first: {cheaper}"))
 
 
 def _duration(seconds: float) -> str:
@@ -163,7 +167,3 @@ def _duration(seconds: float) -> str:
     if minutes < 1:
         return "less than a minute"
     return f"about {minutes} min" if minutes < 100 else f"about {minutes / 60:.1f} h"
-
-
-def _bytes(count: float) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -22,9 +22,11 @@ from onsa.files import write_json, write_text
 from onsa.prepare import Ready, begin_run, check_adapters, check_rows, identity, make_ready
 from onsa.progress import Progress
 from onsa.recipe import Recipe
-from onsa.report.facts import origin, spent, stored_bytes, task_facts
+from onsa.report.costs import spent, stored_bytes
+from onsa.report.facts import origin, task_facts
 from onsa.report.ranking import Outcome, rank
 from onsa.report.ranking_page import render_ranking
+from onsa.report.rows import write_rows
 from onsa.run import Run, claim_folder
 
 MOST_SEEDS = 100
@@ -80,6 +82,10 @@ def compare(
     ready = make_ready(recipe, home, {})  # what one way cannot do shall not stop the others
     claim_folder(folder, identity(recipe))
     progress = progress or Progress(quiet=True)
+    if recipe.prompts:
+        ready.notes.append(
+            "prompts has no effect in a comparison: name prompt_only among the methods"
+        )
     for note in ready.notes:
         progress.say(f"note: {note}")
     numbers = [recipe.seed + number for number in range(seeds)]
@@ -114,6 +120,11 @@ def _compare(compared: Comparison, take: str | None, command: str) -> Path:
         "ways": {way.label: _about(compared, way) for way in compared.ways},
         "model_of": None if chosen in failed else _export(compared, chosen, tokens),
     }
+    found: dict[str, dict[int, Any]] = {}
+    for outcome in outcomes:
+        if not outcome.why:
+            found.setdefault(outcome.label, {})[outcome.seed] = outcome.found
+    write_rows(compared.folder, [*ready.tasks, *ready.untrained_tasks], found)
     write_json(compared.folder / "compare.json", facts)
     write_text(compared.folder / "compare.html", render_ranking(facts))
     return compared.folder
@@ -194,10 +205,12 @@ def _outcome(run: Run, way: Way, result: Result) -> Outcome:
     untrained = {}
     if run.untrained_tasks and not isinstance(result, dict):
         untrained = run_scoring(run, "score/untrained", weights=result, tasks=run.untrained_tasks)
+    trained = end_scores(run)
     return Outcome(
         way.label,
         run.recipe.seed,
-        scores={name: found["scores"] for name, found in end_scores(run).items()},
+        found={**trained, **untrained},
+        scores={name: found["scores"] for name, found in trained.items()},
         untrained={name: found["scores"] for name, found in untrained.items()},
         cost={
             **spent(run.history),

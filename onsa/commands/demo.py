@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from onsa.commands.add import add_by_recipe
 from onsa.commands.tune import carry_out
 from onsa.errors import InputError
-from onsa.files import publish_folder
+from onsa.files import cache_folder, publish_folder
 from onsa.methods import method_settings
 from onsa.progress import Progress
 from onsa.recipe import build_recipe
@@ -96,11 +95,6 @@ def demo_model(progress: Progress) -> Path:
         progress.say("converting SmolLM2-135M-Instruct from GGUF, once …")
         convert_gguf(_packaged_gguf(), folder)
     return folder
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/onsa`, by default `~/.cache/onsa`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "onsa"
 
 
 def _packaged_gguf() -> Path:

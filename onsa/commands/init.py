@@ -13,6 +13,7 @@ from onsa.data.reading import read_examples
 from onsa.data.split import split
 from onsa.errors import InputError
 from onsa.files import write_text
+from onsa.language import tell
 from onsa.metrics.guess import likely_kind
 from onsa.plain_yaml import load_yaml
 from onsa.recipe import NAME
@@ -59,9 +60,14 @@ def write_recipe(files: Sequence[Path], model: str, output: Path) -> str:
         output=_scalar(f"runs/{_plain(output.stem)}"),
         model=_scalar(_model(model, home)),
     )
-    write_text(output, head + "".join(tasks))
+    write_text(output, _told(head + "".join(tasks)))
     missing = "" if model else f"write the model into {output}, then "
     return f"wrote {output}; {missing}onsa check {output}"
+
+
+def _told(recipe: str) -> str:
+    """The recipe with its comments in the user's language."""
+    return re.sub(r"(?<=# ).+", lambda comment: tell(comment.group()), recipe)
 
 
 def _task(path: Path, name: str, home: Path) -> str:

@@ -10,6 +10,7 @@ from jinja2 import TemplateError
 from onsa.errors import InputError
 from onsa.files import read_json, write_text
 from onsa.report.page import render
+from onsa.report.ranking_page import render_ranking
 
 NEEDED = {"title", "model", "recipe", "onsa_version"}  # in every report, also of an adopted model
 # What reading figures raises where one is of another kind than onsa writes; a template's own
@@ -24,13 +25,13 @@ NOT_AS_WRITTEN = (
 )
 
 
-def read_report(folder: Path) -> tuple[dict[str, Any], str]:
-    """The figures of a run and the page made from them.
+def read_report(folder: Path, name: str = "report") -> tuple[dict[str, Any], str]:
+    """The figures of a run, or of a comparison by the name `compare`, and the page made from them.
 
     Raises:
         InputError: there are none, or they are not as they were written.
     """
-    path = folder / "report.json"
+    path = folder / f"{name}.json"
     if not path.is_file():
         raise InputError(
             "holds no finished run", where=folder, way_out="give the folder that 'onsa tune' wrote"
@@ -39,7 +40,7 @@ def read_report(folder: Path) -> tuple[dict[str, Any], str]:
     try:
         if missing := NEEDED - facts.keys():
             raise KeyError(min(missing))
-        return facts, render(facts)
+        return facts, render_ranking(facts) if name == "compare" else render(facts)
     except NOT_AS_WRITTEN as fault:
         raise InputError(
             f"is not as onsa wrote it ({type(fault).__name__}: {fault})",
@@ -48,6 +49,9 @@ def read_report(folder: Path) -> tuple[dict[str, Any], str]:
         ) from None
 
 
-def rewrite_page(folder: Path) -> None:
-    """Make `report.html` anew."""
-    write_text(folder / "report.html", read_report(folder)[1])
+def rewrite_page(folder: Path) -> bool:
+    """Make `report.html` anew, or `compare.html` where that is all there is; then true."""
+    is_comparison = (folder / "compare.json").is_file() and not (folder / "report.json").is_file()
+    name = "compare" if is_comparison else "report"
+    write_text(folder / f"{name}.html", read_report(folder, name)[1])
+    return is_comparison

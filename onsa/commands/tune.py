@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
+from onsa.commands.asking import LABEL, ask_better
 from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
 from onsa.files import publish_folder, read_json, write_json
+from onsa.heads import (
+    classifier_class,
+    heads_of,
+    is_generative,
+    language_model_config,
+    own_modules,
+    plain_names,
+    read_heads,
+    single_config,
+    write_single_adapter,
+)
 from onsa.methods import all_methods, chosen_settings, method_settings
-from onsa.models import copy_companions, load_model
+from onsa.models import copy_companions, load_model, read_config
 from onsa.prepare import Ways, open_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, build_recipe, read_raw
-from onsa.report.facts import collect
+from onsa.report.facts import collect, ends
+from onsa.report.rows import write_rows
 from onsa.report.write import write_report
 from onsa.run import Run, Stage
 from onsa.state import State, save_state
@@ -28,6 +41,7 @@ from onsa.tasks import Task
 from onsa.weights import Weights, write_weights
 
 Result = Tuned | dict[str, Tuned]
+LANGUAGE_MODEL = "language_model"  # beside the classifiers
 
 
 def tune(*, progress: Progress | None = None, **recipe: Any) -> Run:
@@ -68,7 +82,7 @@ def ways_of(recipe: Recipe) -> Ways:
     return {**baselines, recipe.method: chosen_settings(recipe.method, recipe.settings)}
 
 
-def tokens_to_train(recipe: Recipe, tasks: list[Task], encoder: Encoder) -> int | None:
+def tokens_to_train(recipe: Recipe, tasks: Sequence[Task], encoder: Encoder) -> int | None:
     """Tokens, prompts with them, that all trainings of a recipe will see, baselines included.
 
     None where `max_steps` sets each training's length: how many there will be is not known.
@@ -88,6 +102,8 @@ def tokens_to_train(recipe: Recipe, tasks: list[Task], encoder: Encoder) -> int 
 
 def _carry_out(run: Run, home: Path, command: str) -> Run:
     recipe = run.recipe
+    if recipe.prompts:
+        ask_better(run)
     run.progress.expect(tokens_to_train(recipe, run.tasks, run.encoder))
     result = run_method(run, recipe.method, recipe.settings)
     cores = run.cores  # a baseline may find others
@@ -102,7 +118,13 @@ def _carry_out(run: Run, home: Path, command: str) -> Run:
         tasks = [dataclasses.replace(task, train=()) for task in run.tasks]
         start = run.starts.get(run.path, run.base)
         save_state(run, State([(home, recipe)], run.companions, start, result, tasks, cores))
-    write_report(run.folder, collect(run, scores, score_untrained(run), command))
+    untrained = score_untrained(run)
+    found = {
+        label: {recipe.seed: {**by_task, **untrained.get(label, {})}}
+        for label, by_task in ends(run, scores).items()
+    }
+    write_rows(run.folder, [*run.tasks, *run.untrained_tasks], found)
+    write_report(run.folder, collect(run, scores, untrained, command))
     return run
 
 
@@ -150,7 +172,8 @@ def score_untrained(run: Run) -> dict[str, dict[str, Any]]:
     """Scores on the tasks that were not trained, of the base and of each way's one model."""
     if not run.untrained_tasks:
         return {}
-    ends = {stage.path: stage.weights for stage in run.stages if stage.path not in run.specialists}
+    left_out = {*run.specialists, LABEL}  # several models, and the base itself
+    ends = {stage.path: stage.weights for stage in run.stages if stage.path not in left_out}
     return {
         label: run_scoring(run, "score/untrained", weights=weights, tasks=run.untrained_tasks)
         for label, weights in {"base": run.base, **ends}.items()
@@ -158,7 +181,7 @@ def score_untrained(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _score(run: Run, stage: Stage, rows: int | None) -> dict[str, Any]:
-    name = f"score/{stage.path}/{_plain(stage.label)}"
+    name = f"score/{_plain(stage.path)}/{_plain(stage.label)}"
     tasks = stage.tasks or run.tasks
     return run_scoring(run, name, weights=stage.weights, tasks=tasks, rows=rows)
 
@@ -168,36 +191,78 @@ def _plain(label: str) -> str:
 
 
 def export(run: Run, result: Result) -> None:
-    """Write the result as a plain Hugging Face folder, `model` (or `model/<task>` each)."""
+    """Write the result as a plain Hugging Face folder, `model`; as `model/<task>` each, where there
+    are several, of specialists or of heads."""
     beside = run / ".model.writing"
     shutil.rmtree(beside, ignore_errors=True)
-    several = result if isinstance(result, dict) else {".": result}
-    for name, weights in several.items():
-        _write_model(run, weights, beside / name)
+    headed = [task for task in run.tasks if task.head is not None]
+    if isinstance(result, dict):
+        for name, weights in result.items():
+            own = [task for task in headed if task.name == name]
+            _write_model(run, weights, beside / name, own[0].name if own else None)
+    elif headed:
+        _write_each(run, result, beside)
+    else:
+        _write_model(run, result, beside)
     publish_folder(beside, run / "model")
 
 
-def _write_model(run: Run, tuned: Tuned, folder: Path) -> None:
+def _write_each(run: Run, result: Tuned, folder: Path) -> None:
+    """The language model and a classifier for every head; a single one is the folder itself."""
+    heads = [task.name for task in run.tasks if task.head is not None]
+    if heads == [task.name for task in run.tasks] and len(heads) == 1:
+        _write_model(run, result, folder, heads[0])
+        return
+    for name in heads:
+        _write_model(run, result, folder / name, name)
+    if is_generative(read_config(run.base.folder)):
+        _write_model(run, result, folder / LANGUAGE_MODEL)
+
+
+def _write_model(run: Run, tuned: Tuned, folder: Path, head: str | None = None) -> None:
+    """Write the model, with the head of one task alone where it is named."""
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(tuned, Adapter):
-        _write_adapter(run, tuned, folder)
+        _write_adapter(run, tuned, folder, head)
+    elif read_heads(tuned.folder):
+        _write_single(run, tuned, folder, head)
     else:
         _write_weights(run, tuned, folder)
     run.encoder.tokenizer.save_pretrained(folder)
 
 
-def _write_adapter(run: Run, adapter: Adapter, folder: Path) -> None:
+def _write_adapter(run: Run, adapter: Adapter, folder: Path, head: str | None) -> None:
     """Its files; the base is named as the recipe names it, a folder by its whole path."""
     config = read_json(adapter.folder / CONFIG_FILE)
+    carrier = read_config(adapter.base.folder)
+    if heads_of(carrier):
+        config |= {"task_type": "CAUSAL_LM" if head is None else "SEQ_CLS"}
+        config["modules_to_save"] = own_modules(config["modules_to_save"], head)
     from_hub = run.companions.parent.name == "snapshots"  # the hub's own cache
     named = run.recipe.model if from_hub else str(run.companions.resolve())
     config["base_model_name_or_path"] = named
     if config.get("tokenizer_name_or_path"):  # what read the text that a soft prompt started from
         config["tokenizer_name_or_path"] = named
     write_json(folder / CONFIG_FILE, config)
-    for name in (WEIGHTS_FILE, BASE_FILE):
-        if (adapter.folder / name).is_file():
-            shutil.copyfile(adapter.folder / name, folder / name)
+    if heads_of(carrier):
+        write_single_adapter(adapter.folder / WEIGHTS_FILE, folder / WEIGHTS_FILE, carrier, head)
+    else:
+        shutil.copyfile(adapter.folder / WEIGHTS_FILE, folder / WEIGHTS_FILE)
+    if (adapter.folder / BASE_FILE).is_file():
+        shutil.copyfile(adapter.folder / BASE_FILE, folder / BASE_FILE)
+
+
+def _write_single(run: Run, weights: Weights, folder: Path, head: str | None) -> None:
+    """The backbone with one head as transformers' own class names it, or the language model."""
+    config = read_config(weights.folder)
+    names = plain_names(weights.names, config, head)
+    if head is None:
+        single = language_model_config(config)
+    else:
+        single = single_config(config, heads_of(config)[head])
+        single.architectures = [classifier_class(config).__name__]
+    stream_as(weights, folder, getattr(torch, run.recipe.output_dtype), names)
+    single.save_pretrained(folder)
 
 
 def _write_weights(run: Run, weights: Weights, folder: Path) -> None:
@@ -209,10 +274,16 @@ def _write_weights(run: Run, weights: Weights, folder: Path) -> None:
     copy_companions(run.companions, folder)
 
 
-def stream_as(weights: Weights, folder: Path, dtype: torch.dtype) -> None:
-    """Write the weights with floating-point tensors in `dtype`, one tensor at a time."""
+def stream_as(
+    weights: Weights, folder: Path, dtype: torch.dtype, names: Mapping[str, str] | None = None
+) -> None:
+    """Write the weights with floating-point tensors in `dtype`, one tensor at a time.
+
+    `names` are those to write, each with the name that `weights` has for it.
+    """
+    names = names or {name: name for name in weights.names}
     layout = {
-        name: (dtype if name in weights.float_shapes else weights.dtypes[name], shape)
-        for name, shape in weights.shapes.items()
+        name: (dtype if own in weights.float_shapes else weights.dtypes[own], weights.shapes[own])
+        for name, own in names.items()
     }
-    write_weights(folder, layout, lambda name: weights[name].to(layout[name][0]))
+    write_weights(folder, layout, lambda name: weights[names[name]].to(layout[name][0]))

@@ -16,7 +16,7 @@ from onsa.methods import Method, all_methods
 from onsa.prepare import Ready, begin_run
 from onsa.progress import Progress
 from onsa.recipe import Recipe, Training
-from onsa.report.facts import spent
+from onsa.report.costs import spent
 from onsa.training.train import make_plan
 
 BASE = "base"
@@ -118,7 +118,7 @@ class Budget:
 
 
 def _planned_tokens(training: Training, ready: Ready, seed: int) -> int:
-    corpus = {task.name: [ready.encoder.encode(row) for row in task.train] for task in ready.tasks}
+    corpus = {task.name: ready.encoder.encode_all(task.train) for task in ready.tasks}
     return trained_tokens(make_plan(corpus, ready.tasks, training, seed), corpus)
 
 

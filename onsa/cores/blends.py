@@ -20,6 +20,7 @@ from torch import Tensor
 
 from onsa.cores.rules import Rules
 from onsa.errors import InputError, did_you_mean
+from onsa.heads import shared
 from onsa.masks import Bits, ParameterMask, byte_count, unpack
 from onsa.tensor_file import scratch
 from onsa.weight_ops import in_order, noise, pieces, require_share, top_share
@@ -235,7 +236,7 @@ def _largest_updates(base: Weights, tuned: Weights, share: float) -> ParameterMa
     def size(*place: Any) -> Tensor:
         return Models(base, (tuned,)).piece(*place).updates[0].float().abs()
 
-    return top_share(base.float_shapes, size, share)
+    return top_share(shared(base.float_shapes), size, share)
 
 
 def _same_for_all(weights: Sequence[float]) -> Blend:

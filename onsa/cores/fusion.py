@@ -15,6 +15,7 @@ from torch import Tensor
 from onsa.cores.blends import Blend, Models, Piece, Values, prepare
 from onsa.cores.rules import Rules
 from onsa.errors import InputError
+from onsa.heads import owner_of
 from onsa.masks import Bits, ParameterMask, byte_count, count_bits, indices
 from onsa.weight_ops import in_order, pieces
 from onsa.weights import Weights, require_same_tensors, write_weights
@@ -78,6 +79,11 @@ def fuse(
         if name not in base.float_shapes:
             tensors[name] = {"branch": "copied"}
             return (base.read(*place) for place in pieces({name: base.shapes[name]}))
+        owner = owner_of(name)
+        if owner is not None:  # a head belongs to its task alone
+            tensors[name] = {"branch": "own"}
+            weights = tuned.get(owner, base)
+            return (weights.read(*place) for place in pieces({name: base.shapes[name]}))
         tensors[name] = {}
         return _fused_tensor(models, name, prepared, masks, resolve, tensors[name])
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from onsa.cores.rules import Rules
 from onsa.errors import InputError
+from onsa.heads import shared
 from onsa.masks import Bits, ParameterMask
 from onsa.weight_ops import (
     Shapes,
@@ -44,7 +45,7 @@ class Change:
 
     @property
     def shapes(self) -> Shapes:
-        return self.base.float_shapes
+        return shared(self.base.float_shapes)
 
     def update(self, name: str, start: int, stop: int) -> Tensor:
         """|tuned - base| in float32."""
@@ -68,12 +69,19 @@ def core_region(
 ) -> ParameterMask:
     """The core of a task: the `share` of all entries with the largest saliency.
 
+    Of what the tasks share: a head is new, moves most, and belongs to its task anyway.
+
     `second_moment` holds Adam's v̂ of the probe under the model's tensor names; `adam` needs it.
     """
     require_share(share, "the core's share")
     chosen = saliency[rule]
     require_same_tensors(base, tuned)
-    return chosen(Change(base, tuned, seed, second_moment), share)
+    change = Change(base, tuned, seed, second_moment)
+    core = chosen(change, share)
+    if len(change.shapes) == len(base.float_shapes):
+        return core
+    bits = {name: core.bits(name) for name in change.shapes}
+    return ParameterMask.of_bits(base.float_shapes, bits)
 
 
 @saliency

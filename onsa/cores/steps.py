@@ -14,7 +14,7 @@ from onsa.cores.fusion import fuse
 from onsa.cores.grouping import overlap_matrix
 from onsa.cores.saliency import core_region
 from onsa.masks import ParameterMask
-from onsa.models import place_of
+from onsa.models import copy_companions, place_of
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def fuse_models(
     """One model of several, and the record of how each tensor came about: see `fuse`."""
     folder = step.folder / "weights"
     fused = fuse(folder, base, tuned, cores, blend=blend, conflict=conflict, **settings)
+    copy_companions(base.folder, folder)  # whose config tells of heads
     return {"weights": step.complete(fused.weights), "record": fused.record}
 
 
@@ -78,7 +79,7 @@ def fusion_facts(record: dict[str, Any]) -> dict[str, Any]:
         {"name": name, "angle": max(entry.pop("angles_rad", None) or [0.0]), **entry}
         for name, entry in record.pop("tensors").items()
     ]
-    angles = [tensor["angle"] for tensor in tensors if tensor["branch"] != "copied"]
+    angles = [each["angle"] for each in tensors if each["branch"] not in ("copied", "own")]
     return {
         **record,
         "angles": {"max": max(angles), "median": statistics.median(angles)},

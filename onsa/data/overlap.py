@@ -6,11 +6,12 @@ same if their prompts are (a system message included), or their prompts and repl
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from onsa.data.example import Example
+from onsa.data.example import Example, Message
 from onsa.errors import InputError
 
 Key = tuple[str, ...]
@@ -38,7 +39,8 @@ class Overlap:
 
 
 def normalised(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return " ".join(plain.casefold().split())
 
 
 def prompt_key(example: Example) -> Key:
@@ -52,8 +54,14 @@ def example_keys(example: Example) -> tuple[Key, Key]:
     return ("prompt", *prompt_key(example)), ("whole", *_key(turns))
 
 
-def _key(messages: Iterable[dict[str, str]]) -> Key:
-    return tuple(normalised(text) for turn in messages for text in (turn["role"], turn["content"]))
+def _key(messages: Iterable[Message]) -> Key:
+    return tuple(text for turn in messages for text in (turn["role"], normalised(_said(turn))))
+
+
+def _said(turn: Message) -> str:
+    """What a turn says, and what tools it calls."""
+    calls = turn.get("tool_calls")
+    return f"{turn['content']} {json.dumps(calls, sort_keys=True)}" if calls else turn["content"]
 
 
 def find_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> Overlap:

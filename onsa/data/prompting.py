@@ -8,17 +8,17 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onsa.data.example import Example
+from onsa.recipe import Pick
 
 if TYPE_CHECKING:
     from onsa.tasks import Task
 
-Pick = Literal["random", "balanced", "nearest"]
 Shots = Callable[[int], list[Example]]
 """The number of an evaluation row -> the examples shown before it."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -28,6 +28,7 @@ from onsa.errors import InputError
 from onsa.evaluation import held_out_loss, scoring_settings
 from onsa.masks import ParameterMask
 from onsa.methods import method
+from onsa.recipe import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted, Share, TaskGroups, known_in, require_each_task
 from onsa.training.train import run_training
@@ -58,6 +59,8 @@ SCALES_TRIED = (0.25, 0.5, 0.75, 1.0)  # of the update sum, where held-out loss 
 
 
 class CpiFt(Budgeted):
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
+
     core_share: Share = Field(0.01, description="p: share of all entries that is a task's core")
     saliency: SaliencyRule = Field("update", description="what makes an entry part of the core")
     probe_share: float = Field(0.25, gt=0, le=1, description="share of a task's rows to probe on")

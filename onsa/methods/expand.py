@@ -66,6 +66,7 @@ def expand(run: Run, settings: Expand) -> Weights:
         "expand",
         start=start,
         tasks=run.tasks,
+        keep_best=True,
         token_budget=settings.trained_tokens,
         hold=~ParameterMask.of_names(start.float_shapes, new),
         hold_rule="all but the added blocks",

@@ -20,6 +20,7 @@ from onsa.choosing.flops import Cost, Work, backward_cost, best_choice, forward_
 from onsa.data.encoding import UNTRAINED
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
+from onsa.heads import owner_of
 from onsa.losses import token_losses
 from onsa.methods import method
 from onsa.run import Run, Step
@@ -107,7 +108,8 @@ class Chooser(TrainOnly):
 
     def _choose(self, step: int) -> dict[str, Any]:
         batch = self.trainer.batch_at(step * self.trainer.args.gradient_accumulation_steps)
-        shapes = {name: tuple(each.shape) for name, each in self.candidates.items()}
+        # Heads always train and cost next to nothing: no budget is spent on them.
+        shapes = {n: tuple(e.shape) for n, e in self.candidates.items() if owner_of(n) is None}
         costs = step_costs(shapes, self.trainer.model.config, work_of(batch))
         budget = backward_budget(costs, self.rho)
         let_train(self.candidates, self.candidates)
@@ -124,6 +126,8 @@ class Chooser(TrainOnly):
 
 def work_of(batch: Mapping[str, Tensor]) -> Work:
     rows, length = batch["input_ids"].shape
+    if "head" in batch:  # which costs next to nothing
+        return Work(rows, length, 0)
     columns = (batch["labels"][:, 1:] != UNTRAINED).any(dim=0).sum()
     return Work(rows, length, rows * int(columns))
 

@@ -6,13 +6,14 @@ Mean and SLERP; task arithmetic (`update_sum`, arXiv:2212.04089); TIES (arXiv:23
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
 from onsa.cores import blends
 from onsa.cores.steps import fuse_models, fusion_facts
 from onsa.methods import method
+from onsa.recipe import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted, known_in
 from onsa.training.specialists import train_specialists
@@ -22,6 +23,8 @@ OF_THE_BLEND = ("epsilon", "scale", "density", "agreement", "drop")
 
 
 class Merge(Budgeted):
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
+
     blend: Annotated[str, known_in(blends.blends)] = Field(
         "linear", description="how the specialists become one model"
     )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from onsa.cores.grouping import require_each_once
 from onsa.data.budget import divide_tokens
 from onsa.methods import method
+from onsa.recipe import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted
 from onsa.training.train import run_training
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 class MultiStage(Budgeted):
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
+
     stages: Literal["each"] | int | list[list[str]] = Field(
         3, description="a number of random groups, the groups by name, or 'each' task in its order"
     )

@@ -6,31 +6,22 @@ arXiv:2101.06804.
 
 from __future__ import annotations
 
-from typing import Any
-
-from pydantic import Field, model_validator
+from typing import Any, ClassVar
 
 from onsa.base_model import position_count
-from onsa.data.prompting import Pick, prompted
+from onsa.data.prompting import prompted
 from onsa.errors import InputError
 from onsa.methods import method
 from onsa.prepare import check_rows
+from onsa.recipe import BEST_STATE_KEYS, Prompt
 from onsa.run import Run
-from onsa.settings import Settings
 from onsa.weights import Weights
 
 
-class PromptOnly(Settings):
-    system: str = Field("", description="a role, said before the rows' own system messages")
-    instruction: str = Field("", description="what to do, said before each question")
-    shots: int = Field(0, ge=0, le=100, description="examples from the training rows")
-    pick: Pick = Field("random", description="the examples: random, balanced by reply, or nearest")
+class PromptOnly(Prompt):
+    """Nothing but a prompt."""
 
-    @model_validator(mode="after")
-    def _every_key_has_an_effect(self) -> PromptOnly:
-        if self.differs("pick") and not self.shots:
-            raise InputError("pick has no effect without shots", way_out="write 'shots: 4'")
-        return self
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
 
 
 def no_epochs(settings: Any, num_train_epochs: float) -> float:
@@ -40,6 +31,13 @@ def no_epochs(settings: Any, num_train_epochs: float) -> float:
 @method("prompt_only", settings=PromptOnly, paper="arXiv:2005.14165", epochs=no_epochs)
 def prompt_only(run: Run, settings: PromptOnly) -> Weights:
     """Train nothing: a role, an instruction, examples before each question, or none of them."""
+    for task in run.tasks:
+        if task.head is not None:
+            raise InputError(
+                "what is said by a new head cannot be prompted for",
+                where=f"task {task.name}",
+                way_out="write 'by: likelihood' in the task, or leave prompt_only out",
+            )
     tasks = [prompted(task, **settings.model_dump(), seed=run.recipe.seed) for task in run.tasks]
     check_rows(tasks, run.encoder, position_count(run.companions, run.recipe.trust_remote_code))
     first = {task.name: list(task.evaluation[0].prompt) for task in tasks}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from onsa.methods import method
+from onsa.recipe import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted
 from onsa.training.specialists import train_specialists
@@ -11,6 +14,8 @@ from onsa.weights import Weights
 
 class Single(Budgeted):
     """Nothing but its length."""
+
+    no_effect: ClassVar[frozenset[str]] = BEST_STATE_KEYS
 
 
 @method("single", settings=Single)

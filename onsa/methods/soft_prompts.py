@@ -36,6 +36,14 @@ class SoftPrompt(AdapterSettings):
     def virtual_tokens(self) -> int:
         return self.num_virtual_tokens
 
+    def require(self, config: Any, training: Training, encoder: Encoder) -> None:
+        if training.packing:
+            raise InputError(
+                "virtual tokens stand before a sequence, not before each packed example",
+                where="packing",
+                way_out="take the key out, or choose another adapter, such as lora",
+            )
+
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> SoftPrompt:
         for key, decider, needed in self.needs:
@@ -61,6 +69,7 @@ class Prefix(SoftPrompt):
     needs = (("encoder_hidden_size", "prefix_projection", True),)
 
     def require(self, config: Any, training: Training, encoder: Encoder) -> None:
+        super().require(config, training, encoder)
         if config.model_type not in PREFIX_FITS:
             raise InputError(
                 f"not tested on a {config.model_type}, whose cache it would have to fit",
@@ -118,6 +127,7 @@ class PromptTuning(SoftPrompt):
         return self
 
     def require(self, config: Any, training: Training, encoder: Encoder) -> None:
+        super().require(config, training, encoder)
         if self.prompt_tuning_init_text is None:
             return
         tokens = len(encoder.tokenizer(self.prompt_tuning_init_text)["input_ids"])

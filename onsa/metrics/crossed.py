@@ -15,7 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from onsa.metrics.intervals import Interval, check_finite, is_binary, mean_interval, t_point, t_tail
+from onsa.metrics.intervals import (
+    Interval,
+    Rows,
+    check_finite,
+    clustered_variance,
+    group_numbers,
+    is_binary,
+    mean_interval,
+    t_point,
+    t_tail,
+)
 
 Table = NDArray[np.float64]  # seeds x examples
 
@@ -63,8 +73,10 @@ class Component:
     degrees: float
 
 
-def crossed_mean(tables: Sequence[Table]) -> Estimate:
+def crossed_mean(tables: Sequence[Table], groups: Sequence[Sequence[str]] = ()) -> Estimate:
     """The mean over tasks of their means, each a table of the same seeds and its own examples.
+
+    `groups`, for each task, are those of its examples that were drawn together.
 
     Raises:
         InputError: a score is not a finite number.
@@ -75,7 +87,8 @@ def crossed_mean(tables: Sequence[Table]) -> Estimate:
     weight = 1 / len(tables) ** 2
     mean = float(np.mean([table.mean() for table in tables]))
     count = sum(table.shape[1] for table in tables)
-    examples = [_of_examples(table, weight) for table in tables]
+    numbers = [group_numbers(each) for each in groups or [[""] * t.shape[1] for t in tables]]
+    examples = [_of_examples(*each, weight) for each in zip(tables, numbers, strict=True)]
     of_examples = math.fsum(part.variance for part in examples)
     seeds = len(tables[0])
     if seeds == 1:
@@ -97,9 +110,9 @@ def crossed_interval(table: Table) -> Interval:
     return crossed_mean([table]).interval(table.shape[1])
 
 
-def average_interval(tables: Sequence[Table]) -> Interval:
+def average_interval(tables: Sequence[Table], groups: Sequence[Sequence[str]] = ()) -> Interval:
     """The mean over tasks of their means with its 95 % interval; `n` is the number of tasks."""
-    estimate = crossed_mean(tables)
+    estimate = crossed_mean(tables, groups)
     first = np.concatenate([table[0] for table in tables]).tolist()
     if not estimate.standard_error and is_binary(first):
         pooled = mean_interval(first)
@@ -107,11 +120,11 @@ def average_interval(tables: Sequence[Table]) -> Interval:
     return estimate.interval(len(tables))
 
 
-def _of_examples(table: Table, weight: float) -> Component:
-    n = table.shape[1]
-    if n == 1:
+def _of_examples(table: Table, numbers: Rows, weight: float) -> Component:
+    count = int(numbers.max()) + 1
+    if count == 1:
         return Component(0.0, 0)
-    return Component(weight * float(table.mean(axis=0).var(ddof=1)) / n, n - 1)
+    return Component(weight * clustered_variance(table.mean(axis=0), numbers), count - 1)
 
 
 def _of_the_rest(table: Table, weight: float) -> Component:

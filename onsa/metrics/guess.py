@@ -15,8 +15,14 @@ SHORT_NUMBER = 24
 
 
 def likely_kind(examples: Sequence[Example]) -> str:
-    """`choose`, `number`, `generate` or `loss`, by the examples' choices and replies."""
+<<<<<<< HEAD
+    """`code`, `choose`, `number`, `generate` or `loss`, by what the examples have."""
+=======
+    """`code`, `choose`, `number`, `generate` or `loss`, by tests, choices and replies."""
+>>>>>>> e67cdcc05127f9f044d094c9a8ff8c1f077905a9
     examples = examples[:LOOKED_AT]
+    if all("tests" in example.extra for example in examples):
+        return "code"
     if all("choices" in example.extra for example in examples):
         return "choose"
     numbers = sum(_is_number(example.reply) for example in examples)

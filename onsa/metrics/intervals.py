@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,6 +15,26 @@ from onsa.errors import InputError
 
 NEARLY_NORMAL = 10_000  # degrees of freedom
 NORMAL_95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+RESAMPLES = 1000
+MOST_UNDEFINED = 0.05  # of the resamples; beyond that an interval would be one of the lucky ones
+
+Rows = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Figures of any choice of rows, by name; a row named twice counts twice.
+
+    What costs is done before this is made, so that it can be asked for a thousand resamples. A
+    figure that is not defined on the rows is NaN; `undefined` says in words what is the matter with
+    all of them.
+    """
+
+    measure: Callable[[Rows], dict[str, float]]
+    undefined: str = ""
+
+    def __call__(self, rows: Rows) -> dict[str, float]:
+        return self.measure(rows)
 
 
 @dataclass(frozen=True)
@@ -54,6 +74,83 @@ def mean_interval(scores: Sequence[float]) -> Interval:
         return Interval(mean, None, None, 1)
     half = t_point(len(scores) - 1) * statistics.stdev(scores) / math.sqrt(len(scores))
     return Interval(mean, mean - half, mean + half, len(scores))
+
+
+def clustered_interval(scores: Sequence[float], groups: Sequence[str]) -> Interval:
+    """The mean with its interval where the rows of one group (a passage) are no news of each other.
+
+    The groups are what was drawn: Student's t over their summed deviations from the mean, with one
+    degree of freedom less than there are groups. Where all scores are alike and 0 or 1, Wilson's
+    interval for as many rows as there are groups. Rows without a group are groups of one.
+    """
+    numbers = group_numbers(groups)
+    count = int(numbers.max()) + 1
+    if count == len(scores):
+        return mean_interval(scores)
+    check_finite(scores)
+    values = np.array(scores, np.float64)
+    mean = math.fsum(scores) / len(scores)
+    if is_binary(scores) and mean in (0.0, 1.0):
+        return Interval(mean, *_wilson(round(mean * count), count), len(scores))
+    if count == 1:
+        return Interval(mean, None, None, len(scores))
+    half = t_point(count - 1) * math.sqrt(clustered_variance(values, numbers))
+    return Interval(mean, mean - half, mean + half, len(scores))
+
+
+def clustered_variance(values: NDArray[np.float64], numbers: Rows) -> float:
+    """Of the mean of `values`, when groups (by number, two or more) were drawn and not rows."""
+    count = int(numbers.max()) + 1
+    deviations = np.bincount(numbers, values - values.mean())
+    return count / (count - 1) * float((deviations**2).sum()) / len(values) ** 2
+
+
+def bootstrap_intervals(
+    measures: Measures, groups: Sequence[str], *, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, Interval]:
+    """Figures over all rows, each with its 95 % percentile bootstrap interval (Efron 1979).
+
+    Whole groups are drawn, as many as there are. A figure has no bounds where it is not defined on
+    the rows, or on more than a few of the resamples, or where no resample differs from another:
+    then the rows cannot tell how far it might be off.
+    """
+    everything = measures(np.arange(len(groups)))
+    drawn = [measures(rows) for rows in resampled(groups, seed, resamples)]
+    found = {}
+    for name, value in everything.items():
+        values = np.array([figures.get(name, math.nan) for figures in drawn])
+        low, high = _percentiles(values) if math.isfinite(value) else (None, None)
+        found[name] = Interval(value, low, high, len(groups))
+    return found
+
+
+def resampled(groups: Sequence[str], seed: int, resamples: int) -> Iterator[Rows]:
+    """Rows drawn with replacement, group by group; a row without a group is a group of its own."""
+    numbers = group_numbers(groups)
+    by_group = np.argsort(numbers, kind="stable")
+    sizes = np.bincount(numbers)
+    starts = np.cumsum(sizes) - sizes
+    chance = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = chance.integers(0, len(sizes), len(sizes))
+        lengths = sizes[drawn]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        yield by_group[np.repeat(starts[drawn], lengths) + within]
+
+
+def group_numbers(groups: Sequence[str]) -> Rows:
+    """A number for each row, the same for rows of one group: 0, 1, ..."""
+    numbers: dict[tuple[str, int], int] = {}
+    keys = [(group, -1) if group else ("", row) for row, group in enumerate(groups)]
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.intp)
+
+
+def _percentiles(values: NDArray[np.float64]) -> tuple[float | None, float | None]:
+    defined = values[np.isfinite(values)]
+    if len(defined) < (1 - MOST_UNDEFINED) * len(values) or np.ptp(defined) == 0:
+        return None, None
+    low, high = np.percentile(defined, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def check_finite(scores: Sequence[float]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from onsa.metrics.intervals import check_finite, is_binary
+from onsa.metrics.intervals import check_finite, group_numbers, is_binary
 
 ALL_FLIPS_UP_TO = 14  # differences; more than that are sampled
 SAMPLED_FLIPS = 10_000
@@ -25,12 +25,15 @@ class Paired:
     p_value: float
 
 
-def compare_paired(before: Sequence[float], after: Sequence[float], *, seed: int = 0) -> Paired:
+def compare_paired(
+    before: Sequence[float], after: Sequence[float], groups: Sequence[str] = (), *, seed: int = 0
+) -> Paired:
     """Compare scores of the same examples, in the same order.
 
     The p value is that of the exact McNemar test where all scores are 0 or 1 (a fair coin for
     each example that changed); else of a permutation test that swaps before and after, over all
-    swaps for few changes and over 10 000 seeded ones for many.
+    swaps for few changes and over 10 000 seeded ones for many. Where rows share a group (a
+    passage), whole groups are swapped.
 
     Raises:
         InputError: a score is not a finite number.
@@ -40,11 +43,22 @@ def compare_paired(before: Sequence[float], after: Sequence[float], *, seed: int
     changes = [new - old for old, new in zip(before, after, strict=True)]
     gained = sum(change > 0 for change in changes)
     lost = sum(change < 0 for change in changes)
-    if is_binary([*before, *after]):
+    by_group = _by_group(changes, groups)
+    if len(by_group) < len(changes):
+        p_value = permutation([change for change in by_group if change], seed)
+    elif is_binary([*before, *after]):
         p_value = mcnemar(gained, lost)
     else:
         p_value = permutation([change for change in changes if change], seed)
     return Paired(gained, lost, math.fsum(changes) / len(changes), p_value)
+
+
+def _by_group(changes: Sequence[float], groups: Sequence[str]) -> list[float]:
+    """The change of each group; without groups, of each row."""
+    if not groups:
+        return list(changes)
+    sums = np.bincount(group_numbers(groups), np.array(changes))
+    return [float(value) for value in np.where(np.abs(sums) < 1e-12, 0.0, sums)]
 
 
 def mcnemar(gained: int, lost: int) -> float:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from onsa.language import tell
 from onsa.report.scores import Metric, Score
 from onsa.report.svg import Axis, coordinate, element, picture, share, tick_text
-from onsa.report.words import scaled, short_name_of, thinned
+from onsa.report.words import scaled, short_told_name, thinned
 
 Point = tuple[float, float]
 
@@ -43,7 +44,7 @@ class Mark:
 
 def score_strip(task: str, metric: Metric, marks: Sequence[Mark], axis: Axis) -> Markup:
     """Dot and whisker for each model, one below the other; better is to the right."""
-    texts = [f"{short_name_of(m.label)} {metric.full_text(m.score)}" for m in marks]
+    texts = [f"{short_told_name(m.label)} {metric.full_text(m.score)}" for m in marks]
     height = ROW_HEIGHT * len(marks)
     rows = [strip_ticks(metric, axis, height)]
     for index, (mark, text) in enumerate(zip(marks, texts, strict=True)):
@@ -54,7 +55,7 @@ def score_strip(task: str, metric: Metric, marks: Sequence[Mark], axis: Axis) ->
 
 def mark_strip(metric: Metric, mark: Mark, axis: Axis) -> Markup:
     """One model's dot and whisker alone, in a row of a table whose rows share an axis."""
-    text = f"{short_name_of(mark.label)} {metric.full_text(mark.score)}"
+    text = f"{short_told_name(mark.label)} {metric.full_text(mark.score)}"
     lines = [
         element("line", x1=x, x2=x, y1=0, y2=ROW_HEIGHT + 4, class_="grid")
         for x in (share(inset(axis.place(tick))) for tick in axis.ticks)
@@ -163,9 +164,9 @@ def stage_panel(
     y_texts = {tick: tick_text(metric, tick, axis) for tick in axis.ticks}
     stride = 1 if len(places) <= 10 else 2
     parts = [plane.frame({float(place): str(place) for place in places[::stride]}, y_texts)]
-    said = [f"{stop.place} {stop.label} {metric.full_text(stop.score)}" for stop in stops]
+    said = [f"{stop.place} {tell(stop.label)} {metric.full_text(stop.score)}" for stop in stops]
     if level is not None:
-        text = f"{short_name_of(level.label)} at its end {metric.text(level.score.mean)}"
+        text = f"{short_told_name(level.label)} at its end {metric.text(level.score.mean)}"
         parts.append(element("g", element("title", text), plane.rule(level.score.mean, "level")))
         said.append(text)
     way = [(float(stop.place), stop.score.mean) for stop in stops if not stop.is_branch]
@@ -199,6 +200,31 @@ def loss_panel(label: str, curves: dict[str, list[Point]], colours: dict[str, in
         drawn = plane.line(thinned(curve, MOST_POINTS), f"task-{colours.get(task, 0)}")
         parts.append(element("g", element("title", said[-1]), drawn))
     return panel(f"Loss against trained tokens, {label}: {'; '.join(said)}", *parts)
+
+
+def way_panel(
+    label: str,
+    metric: Metric,
+    ways: dict[str, list[Point]],
+    colours: dict[str, int],
+    kept: float,
+) -> Markup:
+    """Scores against optimizer steps, one line for each task, and the step that was kept."""
+    points = [point for way in ways.values() for point in way]
+    x = Axis.over([0.0, *(point[0] for point in points)], intervals=3)
+    y = Axis.over([point[1] for point in points])
+    plane = Plane(x, y)
+    y_texts = {tick: tick_text(metric, tick, y) for tick in y.ticks}
+    parts = [plane.frame({tick: scaled(tick) for tick in x.ticks}, y_texts)]
+    (across, low), (_, high) = plane.at(kept, y.low), plane.at(kept, y.high)
+    parts.append(element("line", x1=across, x2=across, y1=low, y2=high, class_="level"))
+    said = []
+    for task, way in ways.items():
+        best = next((value for step, value in way if step == kept), None)
+        said.append(f"{task} {metric.text(way[0][1])} at first, {metric.text(best)} kept")
+        drawn = plane.line(thinned(way, MOST_POINTS), f"task-{colours.get(task, 0)}")
+        parts.append(element("g", element("title", said[-1]), drawn))
+    return panel(f"Scores by step, {label}: {'; '.join(said)}", *parts)
 
 
 def angle_panel(role: str, angles: Sequence[Point], chosen: Sequence[float]) -> Markup:

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 import yaml
 
 from onsa import __version__
-from onsa.adapter import Adapter
 from onsa.data.balance import label_balance
 from onsa.files import read_json
-from onsa.metrics.crossed import average_interval
-from onsa.metrics.intervals import mean_interval
-from onsa.metrics.paired import compare_paired
+from onsa.report.costs import spent, stored_bytes
+from onsa.report.flipping import flip
+from onsa.report.results import average, normalised, score_of, scores_of
 from onsa.resources import describe_machine, versions
+from onsa.tasks import VERDICTS
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.masks import ParameterMask
-    from onsa.run import Run, StepRecord
+    from onsa.run import Run
     from onsa.tasks import Task
 
 Scores = dict[tuple[str, str], dict[str, Any]]  # (path, stage) -> task -> scores, replies, loss
-FLIPPED_EXAMPLES = 12  # shown for each task and comparison
 
 
 def collect(
@@ -41,14 +39,16 @@ def collect(
         **origin(run, title, command),
         "method": run.about_method,
         "adapter": adapter(run),
-        "tasks": [task_facts(task) for task in run.tasks],
+        "tasks": [task_facts(task, run.folder) for task in run.tasks],
         "results": results(run, scores),
+        "normalised": normalised(run.tasks, ends(run, scores)),
         "flips": flips(run, scores),
         "paths": paths(run, scores),
         "retention": retention(run, scores),
         "untrained": on_untrained(run, untrained),
         **run.findings,
         "curves": curves(run),
+        "best_states": best_states(run),
         "held": held(run),
         "notes": run.notes + training_notes(run),
         "steps": _steps(run),
@@ -87,11 +87,11 @@ def _steps(run: Run) -> list[dict[str, Any]]:
 
 def results(run: Run, scores: Scores) -> list[dict[str, Any]]:
     """The ends of all ways: the base, the baselines, the result."""
-    rows = [_result(run, "base", "base", scores["base", "base"])]
-    for path in _paths(run):
-        role = "result" if path == run.recipe.method else "baseline"
-        rows.append(_result(run, path, role, _end(run, scores, path)))
-    return rows
+    roles = {"base": "base", run.recipe.method: "result"}
+    return [
+        _result(run, label, roles.get(label, "baseline"), found)
+        for label, found in ends(run, scores).items()
+    ]
 
 
 def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -104,12 +104,12 @@ def on_untrained(run: Run, scores: Mapping[str, Mapping[str, Any]]) -> dict[str,
             {
                 "label": label,
                 "role": "base" if label == "base" else "result" if label == end else "baseline",
-                "scores": _intervals(run.untrained_tasks, scores[label]),
+                **scores_of(run.untrained_tasks, scores[label]),
             }
             for label in labels
         ],
         "flips": [
-            _flip(task, label, end, scores[label][task.name], scores[end][task.name])
+            flip(task, label, end, scores[label][task.name], scores[end][task.name])
             for label in labels
             if label != end and end in scores
             for task in run.untrained_tasks
@@ -138,7 +138,7 @@ def with_addition(
             for label, found in scores.items()
         ],
         "flips": [
-            _flip(task, label, "held", found[task.name], scores["held"][task.name])
+            flip(task, label, "held", found[task.name], scores["held"][task.name])
             for label, found in scores.items()
             if label != "held"
             for task in run.tasks
@@ -146,7 +146,7 @@ def with_addition(
     }
     return {
         **facts,
-        "tasks": facts.get("tasks", []) + [task_facts(task) for task in new],
+        "tasks": facts.get("tasks", []) + [task_facts(task, run.folder) for task in new],
         "additions": [*facts.get("additions", []), entry],
         "curves": facts.get("curves", []) + curves(run),
         "held": facts.get("held", []) + held(run),
@@ -160,67 +160,10 @@ def _result(run: Run, label: str, role: str, found: Mapping[str, Any]) -> dict[s
     return {
         "label": label,
         "role": role,
-        "scores": _intervals(run.tasks, found),
+        **scores_of(run.tasks, found),
         "average": average(run.tasks, found),
         **spent(own),
         "stored_bytes": stored_bytes(run, label),
-    }
-
-
-def stored_bytes(run: Run, label: str) -> int:
-    """What the result of a way weighs on disk, written as `output_dtype`; of an adapter, what is
-    its own: the base is not in it."""
-    ends = [stage.weights for stage in run.stages if stage.path == label] or [run.base]
-    kept = ends if label in run.specialists else ends[-1:]
-    of_an_entry = torch.finfo(getattr(torch, run.recipe.output_dtype)).bits // 8
-    return sum(
-        each.stored_bytes if isinstance(each, Adapter) else of_an_entry * each.entry_count
-        for each in kept
-    )
-
-
-def spent(steps: Sequence[StepRecord]) -> dict[str, Any]:
-    """What steps took, without their scoring: work adds up, of memory the most counts."""
-    facts = [record.facts for record in steps if "trained_tokens" in record.facts]
-    energies = [fact["energy_kwh"] for fact in facts]
-    seconds = sum(record.seconds for record in steps if not record.name.startswith("score/"))
-    return {
-        "trained_tokens": sum(fact["trained_tokens"] for fact in facts),
-        "processed_tokens": sum(fact["processed_tokens"] for fact in facts),
-        "seconds": round(seconds, 1),
-        "trained_entries": max((fact["trained_entries"] for fact in facts), default=0),
-        "training_seconds": round(sum(fact["training_seconds"] for fact in facts), 1),
-        "training_flops": sum(fact["training_flops"] for fact in facts),
-        "energy_kwh": None if None in energies else sum(energies),
-        "peak_memory_bytes": max((fact["peak_memory_bytes"] for fact in facts), default=0),
-        "optimizer_bytes": max((fact["optimizer_bytes"] for fact in facts), default=0),
-    }
-
-
-def average(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, float | None] | None:
-    """The mean over tasks with a 95 % interval, or nothing where losses and shares would mix."""
-    if len({task.higher_is_better for task in tasks}) > 1:
-        return None
-    interval = average_interval([np.array([found[task.name]["scores"]], float) for task in tasks])
-    if all(task.mode != "loss" for task in tasks):
-        interval = interval.within(0.0, 1.0)
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
-
-
-def _intervals(tasks: Sequence[Task], found: Mapping[str, Any]) -> dict[str, Any]:
-    return {task.name: _interval(task, found[task.name]) for task in tasks}
-
-
-def _interval(task: Task, found: Mapping[str, Any], rows: int | None = None) -> dict[str, Any]:
-    interval = mean_interval(found["scores"][:rows])
-    if task.mode != "loss":
-        interval = interval.within(0.0, 1.0)
-    return {
-        "mean": interval.mean,
-        "low": interval.low,
-        "high": interval.high,
-        "n": interval.n,
-        "loss": found.get("loss"),
     }
 
 
@@ -242,7 +185,7 @@ def paths(run: Run, scores: Scores) -> list[dict[str, Any]]:
                     {
                         "label": stage["label"],
                         "scores": {
-                            task.name: _interval(task, stage["found"][task.name], rows)
+                            task.name: score_of(task, stage["found"][task.name], rows)
                             for task in run.tasks
                         },
                     }
@@ -281,50 +224,10 @@ def flips(run: Run, scores: Scores) -> list[dict[str, Any]]:
     pairs = [("base", scores["base", "base"])]
     pairs += [(p, _end(run, scores, p)) for p in _paths(run) if p != run.recipe.method]
     return [
-        _flip(task, label, run.recipe.method, before[task.name], after[task.name])
+        flip(task, label, run.recipe.method, before[task.name], after[task.name])
         for label, before in pairs
         for task in run.tasks
     ]
-
-
-def _flip(
-    task: Task, before_label: str, after_label: str, before: Any, after: Any
-) -> dict[str, Any]:
-    # A loss is better when lower; compared as its negative, "gained" means better everywhere.
-    sign = 1.0 if task.higher_is_better else -1.0
-    old, new = ([sign * value for value in found["scores"]] for found in (before, after))
-    paired = compare_paired(old, new)
-    changed = [row for row in range(len(old)) if task.mode != "loss" and old[row] != new[row]]
-    return {
-        "from": before_label,
-        "to": after_label,
-        "task": task.name,
-        "gained": paired.gained,
-        "lost": paired.lost,
-        "both_right": sum(a >= 1 and b >= 1 for a, b in zip(old, new, strict=True)),
-        "both_wrong": sum(a < 1 and b < 1 for a, b in zip(old, new, strict=True)),
-        "p_value": paired.p_value,
-        "examples": [
-            {
-                "source": task.evaluation[row].source,
-                "prompt": task.evaluation[row].prompt[-1]["content"],
-                "reference": task.evaluation[row].reply,
-                "before": before["replies"][row],
-                "after": after["replies"][row],
-                "change": "gained" if new[row] > old[row] else "lost",
-            }
-            for row in _both_kinds(changed, old, new)
-        ],
-    }
-
-
-def _both_kinds(changed: list[int], old: list[float], new: list[float]) -> list[int]:
-    """Some of the examples that flipped: losses first, they are what one looks for."""
-    lost = [row for row in changed if new[row] < old[row]]
-    gained = [row for row in changed if new[row] > old[row]]
-    half = FLIPPED_EXAMPLES // 2
-    lost = lost[: max(half, FLIPPED_EXAMPLES - len(gained))]
-    return lost + gained[: FLIPPED_EXAMPLES - len(lost)]
 
 
 def curves(run: Run) -> list[dict[str, Any]]:
@@ -339,6 +242,15 @@ def curves(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def best_states(run: Run) -> list[dict[str, Any]]:
+    """Scores on the way of trainings that ended in their best state."""
+    return [
+        {"label": f"{r.path}: {r.name}", **r.facts["best_state"]}
+        for r in run.history
+        if "best_state" in r.facts
+    ]
+
+
 def held(run: Run) -> list[dict[str, Any]]:
     return [
         {"stage": r.name, "rule": r.facts.get("hold_rule", "earlier cores"), **r.facts["held"]}
@@ -348,17 +260,20 @@ def held(run: Run) -> list[dict[str, Any]]:
 
 
 def training_notes(run: Run) -> list[str]:
-    """What trainings lost on the way: reply tokens beyond the length limit."""
-    lost: dict[str, int] = {}
-    for record in run.history:
-        for task, tokens in record.facts.get("lost_tokens", {}).items():
-            lost[task] = max(lost.get(task, 0), tokens)
-    return [
-        f"task {task}: {tokens} reply tokens lie beyond max_length "
-        f"{run.recipe.training.max_length} and were not trained"
-        for task, tokens in lost.items()
-        if tokens
-    ]
+    """Where trainings stopped that looked for their best state, and which state they kept."""
+    found = {r.name: r.facts["best_state"] for r in run.history if "best_state" in r.facts}
+    return [_best_note(name, best) for name, best in found.items()]
+
+
+def _best_note(name: str, best: Mapping[str, Any]) -> str:
+    rows = ", ".join(f"{task} {count}" for task, count in best["rows"].items())
+    last, planned = best["last_step"], best["planned_steps"]
+    stopped = f"stopped after step {last} of {planned}; " if last < planned else ""
+    return (
+        f"{name}: {stopped}step {best['best_step']} was kept, the best by {best['metric']} of "
+        f"{len(best['points'])} scorings on the first evaluation rows ({rows}): on these rows the "
+        "scores at the end are a little too good"
+    )
 
 
 def recipe_text(run: Run) -> str:
@@ -367,9 +282,17 @@ def recipe_text(run: Run) -> str:
     flat.update(flat.pop("settings"))
     flat.update(flat.pop("training"))
     for key in ("tasks", "untrained_tasks"):
-        flat[key] = [{**task, **task.pop("options")} for task in flat[key]]
-    flat["baselines"] = [{**b, **b.pop("settings"), **b.pop("training")} for b in flat["baselines"]]
+        flat[key] = [_flat(task, "options") for task in flat[key]]
+    flat["baselines"] = [_flat(each, "settings", "training") for each in flat["baselines"]]
     return yaml.safe_dump(flat, allow_unicode=True, sort_keys=False)
+
+
+def _flat(entry: Mapping[str, Any], *inner: str) -> dict[str, Any]:
+    """The entry with the keys of its inner mappings among its own, as one writes it."""
+    flat = {key: value for key, value in entry.items() if key not in inner}
+    for key in inner:
+        flat |= entry[key]
+    return flat
 
 
 def _model(run: Run) -> dict[str, Any]:
@@ -382,12 +305,15 @@ def _model(run: Run) -> dict[str, Any]:
     }
 
 
-def task_facts(task: Task) -> dict[str, Any]:
+def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
+    """What a task is; with a run's folder, also how far to trust its judge, if it has one."""
     sample = task.evaluation[0]
     return {
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
+        "how": task.how,
+        "agreement": task.agreement(folder / VERDICTS) if folder else None,
         "higher_is_better": task.higher_is_better,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
@@ -405,6 +331,11 @@ def _paths(run: Run) -> list[str]:
     """The ways of tuning of this run, baselines first."""
     seen = list(dict.fromkeys(stage.path for stage in run.stages))
     return [path for path in seen if path != run.recipe.method] + [run.recipe.method]
+
+
+def ends(run: Run, scores: Scores) -> dict[str, dict[str, Any]]:
+    """The scores of the base and of the end of each way, by label."""
+    return {"base": scores["base", "base"]} | {p: _end(run, scores, p) for p in _paths(run)}
 
 
 def _end(run: Run, scores: Scores, path: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from onsa.language import tell
 from onsa.report.scores import Facts, metrics_of, score_in, tuned_result
 from onsa.report.verdict import verdict
 from onsa.report.words import (
@@ -23,6 +24,8 @@ from onsa.report.words import (
 )
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# The marks of Markdown around a text: of headings, items and bold lines.
+MARKED = re.compile(r"((?:#+ |- )?(?:\*\*)?)(.*?)((?:\*\*)?)")
 PIPELINES = {"classify": "text-classification", "regress": "text-classification"}
 
 
@@ -31,7 +34,25 @@ def model_card(facts: Facts) -> str:
     facts = printable(facts)
     parts = (summary, table, notes, training, data, use, provenance)
     body = "\n\n".join(text for part in parts if (text := part(facts)))
-    return f"---\n{front_matter(facts)}---\n\n{body}\n"
+    return f"---\n{front_matter(facts)}---\n\n{told_markdown(body)}\n"
+
+
+def told_markdown(body: str) -> str:
+    """The lines that are not code in the reader's language; in a table, each cell."""
+    said, in_code = [], False
+    for line in body.split("\n"):
+        in_code ^= line.startswith("```")
+        said.append(line if in_code else _told_line(line))
+    return "\n".join(said)
+
+
+def _told_line(line: str) -> str:
+    if line.startswith("| "):
+        return f"| {' | '.join(map(tell, line[2:-2].split(' | ')))} |"
+    found = MARKED.fullmatch(line)
+    assert found, "every line is of this form"
+    mark, text, end = found.groups()
+    return f"{mark}{tell(text)}{end}"
 
 
 def front_matter(facts: Facts) -> str:
@@ -82,6 +103,11 @@ def model_index(facts: Facts) -> list[dict[str, Any]]:
     return [{"name": title, "results": results}] if results else []
 
 
+def sentence(text: str) -> str:
+    """A sentence in the reader's language, before its marks are escaped."""
+    return plain(tell(text))
+
+
 def plain(value: object) -> str:
     """Text that Markdown and HTML show as it is, on one line."""
     text = " ".join(str(value).split())
@@ -102,9 +128,9 @@ def bullets(lines: list[str]) -> str:
 
 def summary(facts: Facts) -> str:
     found = verdict(facts)
-    alarms = [f"**{plain(alarm)}**" for alarm in found.alarms]
-    said = [plain(sentence) for sentence in found.sentences]
-    parts = [f"# {plain(facts.get('title') or 'onsa model')}", f"**{plain(found.headline)}**"]
+    alarms = [f"**{sentence(alarm)}**" for alarm in found.alarms]
+    said = [sentence(each) for each in found.sentences]
+    parts = [f"# {plain(facts.get('title') or 'onsa model')}", f"**{sentence(found.headline)}**"]
     return "\n\n".join(parts + ([bullets(alarms + said)] if alarms or said else []))
 
 
@@ -133,7 +159,7 @@ def table(facts: Facts) -> str:
 
 
 def notes(facts: Facts) -> str:
-    lines = [plain(note) for note in facts.get("notes") or []]
+    lines = [sentence(note) for note in facts.get("notes") or []]
     return f"## Do not miss\n\n{bullets(lines)}" if lines else ""
 
 
@@ -143,7 +169,7 @@ def training(facts: Facts) -> str:
     lines = []
     if method.get("name"):
         paper = f", {plain(method['paper'])}" if method.get("paper") else ""
-        text = f": {plain(method['summary'])}" if method.get("summary") else ""
+        text = f": {sentence(method['summary'])}" if method.get("summary") else ""
         lines.append(f"Method: {plain(short_name_of(method['name']))}{paper}{text}")
     if model.get("name"):
         size = number(model.get("parameters"))
@@ -162,8 +188,8 @@ def training(facts: Facts) -> str:
 def data(facts: Facts) -> str:
     lines = []
     for task in facts.get("tasks") or []:
-        rows = f"{count(task.get('train_rows'))} rows to train"
-        rows += f", {count(task.get('eval_rows'))} to evaluate"
+        train, evaluation = count(task.get("train_rows")), count(task.get("eval_rows"))
+        rows = f"{train} rows to train, {evaluation} to evaluate"
         digest = f", digest {plain(task['digest'])}" if task.get("digest") else ""
         lines.append(
             f"{plain(task.get('name'))} ({plain(task.get('kind') or 'task')}): {rows}{digest}"
@@ -206,8 +232,8 @@ def use(facts: Facts) -> str:
     if not adapter:
         return f"## Use\n\n{fenced(WHOLE, 'python')}"
     base = plain(public_name((facts.get("model") or {}).get("name") or "its base"))
-    said = f"An adapter over {base}, which `adapter_config.json` names: "
-    said += f"{memory(number(adapter.get('stored_bytes')) or 0)}."
+    size = memory(number(adapter.get("stored_bytes")) or 0)
+    said = f"An adapter over {base}, which `adapter_config.json` names: {size}."
     code = ADAPTER_OVER_FOUR_BITS if adapter.get("quantization") else ADAPTER
     return f"## Use\n\n{said}\n\n{fenced(needed + code, 'python')}"
 

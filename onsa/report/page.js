@@ -21,7 +21,8 @@
       group.hidden = !group.querySelector("article:not([hidden])");
     }
     const shown = examples.filter((example) => !example.hidden).length;
-    bar.querySelector("output").textContent = `${shown} of ${examples.length} shown`;
+    const said = bar.querySelector("output");
+    said.textContent = said.dataset.text.replace("{0}", shown).replace("{1}", examples.length);
   };
 
   bar.addEventListener("input", apply);

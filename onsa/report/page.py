@@ -16,9 +16,11 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
+from onsa.language import chosen, tell
+from onsa.language.page import tell_page
 from onsa.report import charts, words
 from onsa.report.scores import Facts
-from onsa.report.sections import cores, flips, provenance, results, stages, training
+from onsa.report.sections import cores, flips, measures, provenance, results, stages, training
 from onsa.report.verdict import verdict
 
 Sections = tuple[tuple[str, str, Callable[[Facts], Any]], ...]
@@ -27,6 +29,8 @@ HERE = Path(__file__).parent
 # Anchor (and template), heading, and what makes the view; a view of None leaves the section out.
 SECTIONS: Sections = (
     ("scores", "All scores", results.scores),
+    ("measures", "Figures over all rows", measures.measures),
+    ("normalised", "Average normalised score", measures.normalised),
     ("stages", "The seesaw, stage by stage", stages.stages),
     ("retention", "What each task kept", stages.retention),
     ("untrained", "Tasks that were not trained", results.untrained),
@@ -38,6 +42,7 @@ SECTIONS: Sections = (
     ("cores", "Where the cores lie", cores.cores),
     ("angles", "Fine-tuned angles", training.angles),
     ("curves", "Loss while training", training.curves),
+    ("best_state", "Scores while training", training.best_state),
     ("fusion", "Fusion", training.fusion),
     ("held", "What was held, and the proof", training.held),
     ("cost", "Cost", results.cost),
@@ -57,11 +62,11 @@ def render_page(facts: Facts, sections: Sections, said: Any, card: Any = None) -
     """A page of the figures: what is `said` first, then the sections that have a view."""
     views = [(name, title, view(facts)) for name, title, view in sections]
     style, script = (read(name) for name in ("style.css", "page.js"))
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
+    page = environment().get_template("page.html")
+    return tell_page(
+        page.render(
             facts=facts,
+            language=chosen(),
             verdict=said,
             card=card,
             sections=[(name, title, view) for name, title, view in views if view is not None],
@@ -106,12 +111,13 @@ def environment() -> Environment:
         words.listed,
         words.memory,
         words.moment,
-        words.name_of,
         words.percent,
         words.points,
         words.probability,
         words.scaled,
-        words.short_name_of,
+        words.told_name,
+        words.short_told_name,
+        tell,
     ):
         made.filters[function.__name__] = function
     made.globals["key"] = charts.key

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from onsa.language import columns
 from onsa.report.charts import symbol
 from onsa.report.scores import Metric, Score
 from onsa.report.svg import Axis, coordinate, element, picture, score_axis, tick_text
@@ -103,7 +104,7 @@ def frame(
     last = -math.inf
     for cost in sorted(set(costs)):
         text = cost_text(cost) if cost > 0 else "none"
-        half = LETTER * len(text) / 2
+        half = LETTER * columns(text) / 2
         x = min(max(place_of(cost), LEFT + half), WIDTH - half)
         if x - half > last:
             last = x + half + 8
@@ -132,7 +133,7 @@ def mark(point: Point, x: float, top: float, ends: Sequence[float], text: str) -
 
 def label(text: str, x: float, top: float, taken: list[Box]) -> Markup:
     """The point's name where it covers nothing else, if there is such a place."""
-    width = LETTER * len(text)
+    width = LETTER * columns(text)
     best = None
     for right, down, anchor in PLACES:
         left = x + right - {"start": 0, "middle": width / 2, "end": width}[anchor]

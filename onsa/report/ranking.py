@@ -36,6 +36,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     models: int = 1  # specialists are several, and so no answer to what one model can do
     why: str = ""
+    found: Mapping[str, Any] = field(default_factory=dict)  # by task: scores and replies by row
 
 
 def rank(

@@ -13,7 +13,7 @@ from onsa.report.scores import Facts, Metric, Score, metric_of
 from onsa.report.sections import provenance
 from onsa.report.sections.results import trained_share
 from onsa.report.svg import score_axis
-from onsa.report.words import number, scaled, short_name_of
+from onsa.report.words import number, scaled, short_told_name
 
 QUALITY = Metric("average")
 COSTS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
@@ -61,7 +61,7 @@ def fronts(facts: Facts) -> list[dict[str, Any]] | None:
     for key, name, text in COSTS:
         points = [
             Point(
-                short_name_of(row["label"]),
+                short_told_name(row["label"]),
                 look_of(row, facts),
                 cost,
                 Score.read(row["average"]) or Score(row["average"]["mean"]),

@@ -55,7 +55,7 @@ def headline(best: Row, close: Sequence[Row], others: Sequence[Row]) -> str:
     score = percent(average["mean"])
     if average["low"] is not None:
         low, high = (decimal(100 * average[end], 1) for end in ("low", "high"))
-        score += f" on average (95{NARROW_SPACE}% interval {low} to {high})"
+        score = f"{score} on average (95{NARROW_SPACE}% interval {low} to {high})"
     if best["label"] == "base":
         return f"Train nothing: the base model has {score}, and no way of tuning has more."
     if not others:
@@ -112,13 +112,14 @@ def cheaper(best: Row, close: Sequence[Row]) -> list[str]:
 def worst_task(best: Row, others: Sequence[Row]) -> list[str]:
     """The weakest task of the best, and who is better at its own weakest."""
     worst = best["worst"]
-    said = f"Its weakest task is {worst['task']} ({percent(worst['mean'])})"
+    own = f"{worst['task']} ({percent(worst['mean'])})"
     higher = max(others, key=lambda row: row["worst"]["mean"], default=None)
     if higher is not None and higher["worst"]["mean"] > worst["mean"]:
         found = higher["worst"]
         name = short_name_of(higher["label"])
-        said += f"; the weakest of {name} is {found['task']} ({percent(found['mean'])})"
-    return [f"{said}."]
+        theirs = f"{found['task']} ({percent(found['mean'])})"
+        return [f"Its weakest task is {own}; the weakest of {name} is {theirs}."]
+    return [f"Its weakest task is {own}."]
 
 
 def forgetting(best: Row) -> list[str]:
@@ -144,12 +145,13 @@ def how_sure(best: Row, smallest: float | None, others: Sequence[Row]) -> list[s
     """What the intervals cover, and what could be told apart."""
     seeds = len(best["seeds"])
     rows = sum(score["n"] for score in best["scores"].values())
-    said = f"{capital(plural(seeds, 'seed'))}, {rows:,} examples each"
+    said = [f"{plural(seeds, 'seed')}, {rows:,} examples each"]
     if seeds == 1:
-        said += "; with one seed the chance in training is not covered"
+        said.append("with one seed the chance in training is not covered")
     if smallest and others:
-        said += f"; less than about {100 * smallest:.1f} points apart, two cannot be told apart"
-    return [f"{said}."]
+        apart = f"{100 * smallest:.1f} points apart"
+        said.append(f"less than about {apart}, two cannot be told apart")
+    return [f"{'; '.join(said)}."]
 
 
 def off_budget(rows: Sequence[Row], key: str) -> list[str]:

@@ -21,7 +21,11 @@ PLAIN_NUMBERS = (
     "spearman",
     "matthews",
     "r2",
+    "r²",
+    "rating",
+    "kappa",
 )
+OUT_OF_100 = ("BLEU", "chrF", "chrF++")  # as their library prints them
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,7 @@ def metrics_of(facts: Facts) -> dict[str, Metric]:
 def metric_of(task: Facts, scores: list[Score]) -> Metric:
     name = str(task.get("metric") or "score")
     words = name.lower()
-    is_number = any(word in words for word in PLAIN_NUMBERS)
+    is_number = any(word in words for word in PLAIN_NUMBERS) or name in OUT_OF_100
     told = task.get("higher_is_better")
     lower = any(word in words for word in ("loss", "perplexity", "error", "mae", "mse"))
     higher_is_better = not lower if told is None else bool(told)

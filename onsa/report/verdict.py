@@ -117,7 +117,7 @@ def verdict(facts: Facts) -> Verdict:
     said = [f"Against {name_of(each.label)}: {describe(each)}." for each in comparisons]
     if tuned is not None:
         said += forgetting(facts, str(tuned.get("label")), metrics) + cost(results)
-        said += storage(tuned, facts.get("model") or {})
+        said += storage(tuned, facts.get("model") or {}) + not_trained(facts)
     # Of each addition the first sentence, against the model before; its section has them all.
     told = [addition(each, metrics)[:1] for each in facts.get("additions") or []]
     added = [sentence for sentences in told for sentence in sentences]
@@ -158,11 +158,21 @@ def forgetting(facts: Facts, label: str, metrics: dict[str, Metric]) -> list[str
     return ["No task ends clearly below the best stage on its way."] if judged else []
 
 
+def not_trained(facts: Facts) -> list[str]:
+    """What the model could do before and nobody trained, against the base."""
+    section = facts.get("untrained") or {}
+    results, flips = list(section.get("results") or []), list(section.get("flips") or [])
+    metrics = metrics_of({"tasks": section.get("tasks"), "results": results})
+    compared = compare_all(results, metrics, flips)
+    found = next((each for each in compared if each.label == base_label_of(results)), None)
+    return [f"Not trained, against {name_of(found.label)}: {describe(found)}."] if found else []
+
+
 def cost(results: list[Facts]) -> list[str]:
     """Whether the comparison with the first baseline is one at equal cost."""
     tuned = tuned_result(results)
-    baselines = baselines_of(results)
-    if tuned is None or not baselines:
+    baselines = [each for each in baselines_of(results) if each.get("trained_tokens") != 0]
+    if tuned is None or not baselines:  # one that is only asked otherwise has no cost to be equal
         return []
     ours, theirs = (number(each.get("trained_tokens")) for each in (tuned, baselines[0]))
     name, other = (short_name_of(each.get("label")) for each in (tuned, baselines[0]))
@@ -212,8 +222,14 @@ def addition(entry: Facts, metrics: dict[str, Metric]) -> list[str]:
 
 
 def alarms(facts: Facts) -> list[str]:
-    """Promises of the run that its own record shows broken."""
+    """Promises of the run that its own record shows broken, and judges that nobody judged."""
     said = []
+    for task in facts.get("tasks") or []:
+        if (found := task.get("agreement")) and not number(found.get("n")):
+            said.append(
+                f"The judge of «{task.get('name')}» was not checked against people: what it says "
+                "is no evidence yet."
+            )
     for held in facts.get("held") or []:
         changed = int(number(held.get("changed")) or 0)
         before, after = held.get("digest_before"), held.get("digest_after")

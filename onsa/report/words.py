@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from onsa.language import tell
+
 MISSING = "–"
 MINUS = "−"
 NARROW_SPACE = "\u202f"
@@ -14,6 +16,7 @@ NARROW_SPACE = "\u202f"
 # Labels that the project's own methods and commands write; any other label is shown as it is.
 NAMES = {
     "base": "the base model",
+    "base, prompted": "the base model, prompted",
     "full": "plain mixing",
     "mixing": "plain mixing",
     "sequence": "training in sequence",
@@ -140,6 +143,15 @@ def name_of(label: object) -> str:
 def short_name_of(label: object) -> str:
     """The same in legends and table heads: `base model`."""
     return name_of(label).removeprefix("the ")
+
+
+def told_name(label: object) -> str:
+    """The same in the reader's language; a label that is not ours stays as it is."""
+    return tell(name_of(label)) if str(label) in NAMES else str(label)
+
+
+def short_told_name(label: object) -> str:
+    return tell(short_name_of(label)) if str(label) in NAMES else short_name_of(label)
 
 
 def capital(text: str) -> str:

@@ -6,27 +6,39 @@ reply is scored. A `Task` is one task of a run: examples of a kind, ready to tra
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 from pydantic import BaseModel
 
 from onsa.data.batches import rows_of_an_epoch
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
+from onsa.heads import Head
+from onsa.metrics.intervals import Measures
 from onsa.recipe import validated
 
-Mode = Literal["generate", "choose", "loss"]
+Replies = Sequence[str]
+Examples = Sequence[Example]
+Mode = Literal["generate", "choose", "loss", "head"]
 
-# Settings that say where rows come from. The rows themselves are in a task's digest, these are not:
-# a file may move.
+VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
+
+# Settings that say where rows come from, or how a judge is reached. The rows themselves are in a
+# task's digest, these are not: a file may move.
 LOADING = {
+    "at_once",
+    "human",
+    "key_variable",
+    "timeout_seconds",
     "train",
     "eval",
     "eval_share",
@@ -34,6 +46,9 @@ LOADING = {
     "train_rows",
     "columns",
     "format",
+    "encoding",
+    "unicode",
+    "tools",
     "skip_empty",
     "drop_overlap",
     "group",
@@ -46,12 +61,22 @@ LOADING = {
 
 
 class Rows(NamedTuple):
-    """Loaded examples, and what people are told of what was left out and how they were split."""
+    """Loaded examples, and what people are told of what was left out and how they were split;
+    `settings` where looking at the rows settled them (paths, what `auto` means)."""
 
     train: list[Example]
     evaluation: list[Example]
     notes: tuple[str, ...] = ()
-    split: str = ""
+    head: Head | None = None  # what the task's head says, where it has one
+    split: str = ""  # how the evaluation rows came about, in words
+    settings: BaseModel | None = None
+
+    def changed(self, change: Callable[[Example], Example], head: Head | None = None) -> Rows:
+        """The rows, each of them changed, for a head."""
+        train, evaluation = (
+            [change(row) for row in part] for part in (self.train, self.evaluation)
+        )
+        return self._replace(train=train, evaluation=evaluation, head=head)
 
 
 @dataclass(frozen=True)
@@ -59,8 +84,18 @@ class Kind:
     """A kind of task.
 
     `mode` says what is scored: a greedy reply ("generate"), the likeliest of `extra["choices"]`
-    ("choose"), or nothing but the held-out loss on the replies ("loss"). `load(settings,
-    base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1.
+    ("choose"), what the task's own head says ("head"), or nothing but the held-out loss on the
+    replies ("loss"); settings with a `mode` of their own decide instead. `load(settings,
+    base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1. Replies
+    that cost to score are scored together by `score_all(replies, examples, settings, folder)`,
+    where `folder` keeps what must not be asked twice; `combined(scores, settings)` makes one score
+    of a row's drawn replies. A kind without `score` has no reference that could be checked by it.
+
+    What more a report can say of all rows together: `measures`, figures that are no mean of the
+    scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
+    worth a picture; `restated`, the mean score in other units, by monotone functions (perplexity of
+    a loss); `how(settings, examples)`, what else one must know to get the same figures;
+    `agreement(settings, folder)`, how far a judge agrees with people (`n` 0 where none were asked).
     """
 
     name: str
@@ -71,6 +106,13 @@ class Kind:
     mode: Mode
     score: Callable[[str, Example, Any], float] | None = None
     higher_is_better: bool = True
+    score_all: Callable[[Replies, Examples, Any, Path | None], list[float]] | None = None
+    combined: Callable[[Sequence[float], Any], float] | None = None
+    measures: Callable[[Replies, Examples, Any], Measures] | None = None
+    classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
+    restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
+    how: Callable[[Any, Examples], str] | None = None
+    agreement: Callable[[Any, Path | None], dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +126,7 @@ class Task:
     evaluation: tuple[Example, ...]
     weight: float = 1.0
     notes: tuple[str, ...] = ()
+    head: Head | None = None
     split: str = ""  # how its evaluation rows came about, in words
 
     @property
@@ -92,7 +135,8 @@ class Task:
 
     @property
     def mode(self) -> Mode:
-        return find_kind(self.kind).mode
+        mode: Mode = getattr(self.settings, "mode", None) or find_kind(self.kind).mode
+        return mode
 
     @property
     def higher_is_better(self) -> bool:
@@ -101,7 +145,7 @@ class Task:
     @property
     def max_new_tokens(self) -> int:
         """The longest reply that is generated, in tokens; 0 where none is."""
-        return int(getattr(self.settings, "max_new_tokens", 0))
+        return int(getattr(self.settings, "max_new_tokens", 0)) if self.mode == "generate" else 0
 
     def score(self, reply: str, example: Example) -> float:
         """From 0 to 1: the reference reply scores 1, an empty one 0."""
@@ -109,20 +153,91 @@ class Task:
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
         return score(reply, example, self.settings) if reply.strip() else 0.0
 
+    def scores(
+        self, replies: Replies, examples: Examples, folder: Path | None = None
+    ) -> list[float]:
+        """The score of each reply; `folder` keeps what must not be asked twice."""
+        score_all = find_kind(self.kind).score_all
+        pairs = list(zip(replies, examples, strict=True))
+        if score_all is None:
+            return [self.score(reply, example) for reply, example in pairs]
+        said = [row for row, reply in enumerate(replies) if reply.strip()]
+        found = [0.0] * len(pairs)
+        given = score_all(
+            [replies[row] for row in said], [examples[row] for row in said], self.settings, folder
+        )
+        for row, score in zip(said, given, strict=True):
+            found[row] = score
+        return found
+
+    @property
+    def samples(self) -> int:
+        """Replies that are drawn for each row; 1 is the likeliest one."""
+        return int(getattr(self.settings, "samples", 1))
+
+    @property
+    def drawing(self) -> dict[str, float]:
+        """How several replies are drawn, as `generate` takes it."""
+        names = ("temperature", "top_p")
+        return {name: float(getattr(self.settings, name)) for name in names}
+
+    def combined(self, scores: Sequence[float]) -> float:
+        """One score of a row's drawn replies."""
+        combined = find_kind(self.kind).combined
+        assert combined is not None, f"tasks of kind {self.kind} draw no replies"
+        return combined(scores, self.settings)
+
+    def measures(self, replies: Replies, examples: Examples) -> dict[str, float]:
+        """The kind's figures over all these rows; NaN where one is not defined."""
+        measure = self.measure(replies, examples)
+        return measure(np.arange(len(replies))) if measure else {}
+
+    def measure(self, replies: Replies, examples: Examples) -> Measures | None:
+        """The kind's figures of any choice of these rows, for resampling."""
+        measures = find_kind(self.kind).measures
+        return measures(replies, examples, self.settings) if measures and replies else None
+
+    def classes(self, replies: Replies, examples: Examples) -> tuple[list[str], list[str]] | None:
+        """The true and the replied label of each row, where the kind is about labels."""
+        classes = find_kind(self.kind).classes
+        return classes(replies, examples, self.settings) if classes and replies else None
+
+    @property
+    def restated(self) -> Mapping[str, Callable[[float], float]]:
+        return find_kind(self.kind).restated
+
+    @property
+    def how(self) -> str:
+        """What else one must know to get the same figures."""
+        how = find_kind(self.kind).how
+        return how(self.settings, self.evaluation) if how else ""
+
     @property
     def rows_per_epoch(self) -> int:
         """Training rows that one weighted epoch draws."""
         return rows_of_an_epoch(self.weight, len(self.train))
 
+    def agreement(self, folder: Path | None = None) -> dict[str, Any] | None:
+        """How far the task's judge agrees with people; None where nobody judges."""
+        agreement = find_kind(self.kind).agreement
+        return agreement(self.settings, folder) if agreement else None
+
     @cached_property
     def digest(self) -> str:
         """Equal for tasks that train, weigh and score alike, wherever their rows come from."""
         rows = [
-            [[example.messages, example.extra, example.weight] for example in examples]
+            [_identity(example) for example in examples]
             for examples in (self.train, self.evaluation)
         ]
         settings = self.settings.model_dump(mode="json", exclude=LOADING)
-        return digest_of_json([self.name, self.kind, self.weight, settings, rows])
+        head = dataclasses.asdict(self.head) if self.head else None
+        return digest_of_json([self.name, self.kind, self.weight, settings, rows, head])
+
+
+def _identity(row: Example) -> list[Any]:
+    """What of a row training and scoring depend on."""
+    last = [row.only_last] if row.only_last else []
+    return [row.messages, row.extra, row.weight, row.target, *last]
 
 
 @cache
@@ -163,11 +278,12 @@ def load_task(
         task = Task(
             name,
             kind,
-            values,
+            rows.settings or values,
             tuple(rows.train),
             tuple(rows.evaluation),
             weight,
             rows.notes,
+            rows.head,
             rows.split,
         )
         _check_references(task)
@@ -180,10 +296,10 @@ def load_task(
 def _check_references(task: Task) -> None:
     assert task.train, "loaders give at least a row to train on"
     assert task.evaluation, "loaders give at least a row to score on"
-    if task.mode == "loss":
+    if find_kind(task.kind).score is None:
         return
-    for example in task.evaluation:
-        score = task.score(example.reply, example)
+    scores = task.scores([example.reply for example in task.evaluation], task.evaluation)
+    for example, score in zip(task.evaluation, scores, strict=True):
         if score != 1:
             raise InputError(
                 f"the reference reply itself scores {score:.2g} as kind {task.kind!r}",

@@ -12,8 +12,10 @@ from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validato
 from onsa.data.augmentation import Augment, augment
 from onsa.data.balance import Balance, balanced, require_labels
 from onsa.data.example import Example
+from onsa.data.files._opened import Facts
 from onsa.data.overlap import without_overlap
-from onsa.data.reading import named, read_examples
+from onsa.data.places import named
+from onsa.data.reading import Tools, Unicode, read_examples, sentences
 from onsa.data.split import Fold, split, split_fold, split_last
 from onsa.errors import InputError
 from onsa.settings import Settings
@@ -45,17 +47,31 @@ EVAL_SHARE = 0.1  # of the rows, where a task says nothing of its evaluation
 class FileSettings(Settings):
     """Where the rows of a task come from."""
 
-    train: str = Field(description="file, folder or glob; '#500' after it takes the first 500 rows")
+    train: str = Field(
+        description="file, folder, glob, or a data set of the hub (org/name:config@split); '#500' "
+        "after it takes the first 500 rows"
+    )
     eval: str | None = Field(None, description="rows to score on; without it some of 'train' are")
     eval_share: float | None = Field(
         None, gt=0, lt=1, description=f"share of 'train' kept for scoring ({EVAL_SHARE})"
     )
     eval_rows: RowCount | None = Field(None, description="rows to score on, drawn by the seed")
     train_rows: RowCount | None = Field(None, description="rows to train on, drawn by the seed")
-    columns: dict[str, Column | list[Column]] | None = Field(
-        None, description="which columns are prompt, reply, system, or prompt, choices, answer"
+    columns: dict[str, Column | list[Column] | dict[Column, Column]] | None = Field(
+        None,
+        description="which columns are prompt, reply; text, label; prompt, choices, answer; "
+        "prompt, chosen, rejected; also system, context, weight, group",
     )
     format: str | None = Field(None, description="shape of the rows, where looking is not enough")
+    encoding: str | None = Field(
+        None, description="of the files (cp932, euc_jp, ...), where it is not recognised"
+    )
+    unicode: Unicode | None = Field(
+        None, description="form that all texts are brought into, full and half width made one"
+    )
+    tools: Tools = Field(
+        "template", description="told the model by the chat template, or as text in the messages"
+    )
     system: str | None = Field(
         None, description="system message of conversations that bring none of their own"
     )
@@ -95,15 +111,41 @@ class GenerationSettings(FileSettings):
     max_new_tokens: RowCount = Field(256, description="longest reply that is generated, in tokens")
 
 
-def load_files(settings: Any, base_folder: Path, seed: int) -> Rows:
-    """The rows that `FileSettings` describe."""
+def load_files(
+    settings: Any,
+    base_folder: Path,
+    seed: int,
+    *,
+    feedback: bool = False,
+    unanswered: bool = False,
+) -> Rows:
+    """The rows that `FileSettings` describe; `feedback` and `unanswered` ones if asked for."""
     skipped: list[str] | None = [] if settings.skip_empty else None
-    train = _read(settings.train, settings, base_folder, skipped)
+    facts: Facts = {}
+
+    def read(path: str) -> list[Example]:
+        return read_examples(
+            path,
+            base_folder=base_folder,
+            columns=settings.columns,
+            format=settings.format,
+            system=settings.system,
+            tools=settings.tools,
+            encoding=settings.encoding,
+            unicode=settings.unicode,
+            skipped=skipped,
+            facts=facts,
+            feedback=feedback,
+            unanswered=unanswered,
+            group=settings.group,
+        )
+
+    train = read(settings.train)
     if settings.eval is None:
         train, evaluation, how = _split(train, settings, seed)
         notes: list[str] = []
     else:
-        evaluation = _read(settings.eval, settings, base_folder, skipped)
+        evaluation = read(settings.eval)
         train, notes = _apart(train, evaluation, settings)
         how = "a file of its own"
     evaluated = evaluation  # all of them: one that is not drawn may still be scored on elsewhere
@@ -119,7 +161,8 @@ def load_files(settings: Any, base_folder: Path, seed: int) -> Rows:
     if settings.balance != "none":
         train, said = balanced(train, settings.balance, seed)
         notes.append(said)
-    return Rows(train, evaluation, tuple(notes), how)
+    notes += sentences(facts)
+    return Rows(train, evaluation, tuple(notes), None, how)
 
 
 def _split(
@@ -146,7 +189,7 @@ def _split(
         train, evaluation = split(examples, wanted, seed, stratify=settings.stratify)
         how = f"{size}, drawn by seed {seed}"
     if settings.stratify:
-        how += ", of each label its share"
+        how = f"{how}, of each label its share"
     if settings.group is not None:
         groups = [len({row.group for row in rows}) for rows in (train, evaluation)]
         how += f"; {groups[0]} groups of {settings.group!r} train, {groups[1]} are scored on"
@@ -164,6 +207,11 @@ def _apart(
     """
     shared = {row.group for row in train} & {row.group for row in evaluation} - {""}
     if not settings.drop_overlap:
+        if shared and settings.group is None:  # found by looking: a passage that rows share
+            rows = sum(row.group in shared for row in evaluation)
+            return train, [
+                f"{rows} evaluation rows are about a text that training rows are about too"
+            ]
         if shared:
             raise InputError(
                 f"{len(shared)} groups of {settings.group!r} stand in both files",
@@ -173,21 +221,8 @@ def _apart(
             )
         return train, []
     kept = [row for row in without_overlap(train, evaluation) if row.group not in shared]
-    return kept, [f"{len(train) - len(kept)} training rows left out: evaluation rows too"]
-
-
-def _read(
-    path: str, settings: FileSettings, base_folder: Path, skipped: list[str] | None
-) -> list[Example]:
-    return read_examples(
-        path,
-        base_folder=base_folder,
-        columns=settings.columns,
-        format=settings.format,
-        system=settings.system,
-        skipped=skipped,
-        group=settings.group,
-    )
+    left_out = len(train) - len(kept)
+    return kept, [f"{left_out} training rows left out: evaluation rows too"] if left_out else []
 
 
 def _drawn(examples: Sequence[Example], count: int | None, key: str, seed: int) -> list[Example]:

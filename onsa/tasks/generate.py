@@ -1,4 +1,4 @@
-"""Replies that must equal the reference, but for white space and Unicode form."""
+"""Replies that must equal a reference, but for white space and Unicode form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class Generate(GenerationSettings):
 
 
 def score(reply: str, example: Example, settings: Generate) -> float:
-    return float(same_text(reply, example.reply, ignore_case=settings.ignore_case))
+    answers = example.extra.get("answers") or [example.reply]  # of a passage, several may be right
+    return float(any(same_text(reply, each, ignore_case=settings.ignore_case) for each in answers))
 
 
 KIND = Kind(

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+from onsa.data.example import Example
 from onsa.tasks import Kind
 from onsa.tasks._files import FileSettings, load_files
+
+
+def perplexity(loss: float) -> float:
+    """e to the power of a loss; infinite where no float can hold it."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return math.inf
+
+
+def how(settings: FileSettings, examples: Sequence[Example]) -> str:
+    return (
+        "Perplexity is e to the mean loss; a row's loss is the mean over its reply tokens, and all "
+        "rows weigh the same. It compares models with one tokenizer only."
+    )
+
 
 KIND = Kind(
     name="loss",
@@ -13,4 +33,6 @@ KIND = Kind(
     metric="loss",
     mode="loss",
     higher_is_better=False,
+    restated={"perplexity": perplexity},
+    how=how,
 )

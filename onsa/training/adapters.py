@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 
 from pydantic import Field
+from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from onsa.adapter import Adapter
 from onsa.choosing.choices import RateOf
-from onsa.choosing.targets import module_paths, require_modules
+from onsa.choosing.targets import ALL_LINEAR, module_paths, require_modules
 from onsa.data.encoding import Encoder
 from onsa.errors import InputError
+from onsa.heads import heads_of, is_generative, modules_of_heads
 from onsa.models import first_position, peft, shortened
 from onsa.recipe import Training
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.train import train, train_mixed
+
+LINEAR = (nn.Linear, Conv1D)
+READ_BY_HEADS = re.compile(r"heads\.|pooler\.")
 
 
 class AdapterSettings(Budgeted):
@@ -113,13 +119,17 @@ def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
             way_out="pip install --upgrade peft",
         )
     config_class = known[kind.upper()]
+    task_type: str | None = "CAUSAL_LM"
+    if heads_of(model.config):
+        keys = beside_heads(model, keys)
+        task_type = "CAUSAL_LM" if is_generative(model.config) else None
     if "fan_in_fan_out" in config_class.__dataclass_fields__:
         on_conv1d = sits_on_conv1d(model, keys.get("target_modules"))
         keys = {**keys, "fan_in_fan_out": on_conv1d}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice about keys that are set on purpose
         try:
-            config = config_class(task_type="CAUSAL_LM", **keys)
+            config = config_class(task_type=task_type, **keys)
             _require_positions(model, config)
             return library.get_peft_model(model, config)
         except (ValueError, TypeError, NotImplementedError) as fault:  # Type: an older PEFT's keys
@@ -128,6 +138,24 @@ def add_adapter(model: Any, kind: str, keys: Mapping[str, Any]) -> Any:
                 where=kind,
                 way_out="change the settings that it names, or choose another method",
             ) from None
+
+
+def beside_heads(model: Any, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of an adapter on a model that carries heads: these are trained whole, with the
+    pooler that they may read, and no adapter sits on them."""
+    targets = keys.get("target_modules")
+    if targets == ALL_LINEAR:
+        head = model.get_output_embeddings()
+        linear = (name for name, each in model.named_modules() if isinstance(each, LINEAR))
+        names = [
+            n for n in linear if not READ_BY_HEADS.match(n) and model.get_submodule(n) is not head
+        ]
+        targets = sorted({name.rpartition(".")[2] for name in names})
+    if isinstance(targets, list):
+        ends = "|".join(map(re.escape, targets))
+        targets = rf"(?!{READ_BY_HEADS.pattern})(.*\.)?({ends})"
+    given = {} if targets is None else {"target_modules": targets}
+    return {**keys, **given, "modules_to_save": modules_of_heads(model)}
 
 
 def _require_positions(model: Any, config: Any) -> None:

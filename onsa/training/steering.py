@@ -13,6 +13,8 @@ from typing import Any
 from torch import nn
 from transformers import TrainerCallback
 
+from onsa.heads import owner_of
+
 Names = Collection[str]
 
 
@@ -32,7 +34,8 @@ class TrainOnly(TrainerCallback):
 
 
 def let_train(candidates: dict[str, nn.Parameter], names: Names) -> None:
-    """Of `candidates` only `names` need a gradient, and no gradient is left from before."""
+    """Of `candidates` only `names` and heads, which are new, need a gradient, and no gradient is
+    left from before."""
     for name, parameter in candidates.items():
-        parameter.requires_grad_(name in names)
+        parameter.requires_grad_(name in names or owner_of(name) is not None)
         parameter.grad = None

@@ -18,6 +18,7 @@ from onsa.choosing.choices import RateOf, rates
 from onsa.data.batches import (
     Plan,
     padded_tokens,
+    plan_batches,
     plan_epochs,
     plan_tokens,
     processed_tokens,
@@ -25,12 +26,17 @@ from onsa.data.batches import (
     trained_tokens,
 )
 from onsa.data.encoding import Encoded, Encoder
+from onsa.heads import without_heads
 from onsa.isolation import Hold, held, prove_held
 from onsa.masks import ParameterMask
 from onsa.models import load_model, save_trained
 from onsa.recipe import Training
 from onsa.resources import PeakMemory
+from onsa.training.best import BEST_FOLDER, BestState
 from onsa.training.energy import Energy
+from onsa.training.memory import training_fits
+from onsa.training.noise import noisy_embeddings, set_dropout
+from onsa.training.packing import pack_length, require_apart
 from onsa.training.trainer import PlannedTrainer, make_trainer, run_trainer
 from onsa.weights import Weights
 
@@ -48,15 +54,20 @@ def run_training(
     start: Weights,
     tasks: Sequence[Task],
     function: Callable[..., dict[str, Any]] | None = None,
+    keep_best: bool = False,
     **changes: Any,
 ) -> dict[str, Any]:
     """`train`, or a `function` made of it, as the step `name` of a run, by its recipe.
 
-    `changes` go to the function, in place of the recipe's settings or beside them.
+    `changes` go to the function, in place of the recipe's settings or beside them. `keep_best`:
+    the recipe may ask for the best state of this training.
     """
     inputs = {"training": run.recipe.training, "seed": run.recipe.seed, **changes}
-    # Without their evaluation rows: asking for more of those must not train anew.
-    trained_on = [dataclasses.replace(task, evaluation=()) for task in tasks]
+    rows = run.recipe.stage_rows
+    if not keep_best or run.recipe.training.eval_steps is None:
+        inputs["training"] = inputs["training"].to_the_end
+        rows = 0  # of evaluation: asking for more of those must not train anew
+    trained_on = [dataclasses.replace(task, evaluation=task.evaluation[:rows]) for task in tasks]
     result: dict[str, Any] = run.step(
         name, function or train, start=start, tasks=trained_on, encoder=run.encoder, **inputs
     )
@@ -68,7 +79,13 @@ def run_training(
 def train_mixed(run: Run, name: str, stage: str, trained_tokens: int | None, **changes: Any) -> Any:
     """The run's base trained on all its tasks at once, as the step `name` and the stage `stage`."""
     trained = run_training(
-        run, name, start=run.base, tasks=run.tasks, token_budget=trained_tokens, **changes
+        run,
+        name,
+        start=run.base,
+        tasks=run.tasks,
+        token_budget=trained_tokens,
+        keep_best=True,
+        **changes,
     )
     run.stage(stage, trained["weights"])
     return trained["weights"]
@@ -100,7 +117,7 @@ def train(
         keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
         part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
             to 1; several trainings that share one do not warm up anew.
-        hold_rule: what is held, in words, for the report.
+        hold_rule: what is held, in words, for the report. Heads are new and never held.
         load: makes a model of `start`.
         reshape: makes of the loaded model the one that is trained, such as one with an adapter.
         hold_added: what of the reshaped model is held still; `hold` is of `start`.
@@ -108,23 +125,27 @@ def train(
         rate_of: each parameter's learning rate, in place of the training's `layer_decay` and
             `learning_rates`.
 
+    With `eval_steps` the evaluation rows of the tasks are scored on the way, and the best state is
+    what comes back.
+
     Returns:
         `weights` (an `Adapter` where `reshape` made a model of PEFT), `trained_tokens`,
         `processed_tokens`, and `second_moment` where asked for.
 
     Raises:
-        InputError: a loss or gradient that is not a number; the last good state is kept.
+        InputError: a loss or gradient that is not a number; the last good state is kept. Too
+            little memory. A model that cannot be packed for, or has no dropout, where asked for.
     """
-    corpus = {task.name: [encoder.encode(row) for row in task.train] for task in tasks}
+    corpus = {task.name: encoder.encode_all(task.train) for task in tasks}
     plan = make_plan(corpus, tasks, training, seed, token_budget)
-    counted = {
-        "trained_tokens": trained_tokens(plan, corpus),
-        "processed_tokens": processed_tokens(plan, corpus),
-    }
     model = load(start)
+    if training.dropout is not None:
+        set_dropout(model, training.dropout)
     if reshape is not None:
         torch.manual_seed(seed)  # what it adds may start at random
         model = reshape(model)
+    if hold is not None:
+        hold = without_heads(hold)
     held_still = hold if hold_added is None else hold_added(model)
     if training.gradient_checkpointing:
         with warnings.catch_warnings():
@@ -132,23 +153,35 @@ def train(
             model.gradient_checkpointing_enable(
                 gradient_checkpointing_kwargs={"use_reentrant": False}
             )
-    with held(model, held_still) as hold_now, PeakMemory() as memory:
+    rows = [row for rows in corpus.values() for row in rows]
+    fits = training_fits(step.name, training, rows, start)
+    with fits, held(model, held_still) as hold_now, PeakMemory() as memory:
         rates_of = rate_of or rates(start.float_shapes, training)
         trainer = make_trainer(step, model, plan, corpus, training, seed, hold_now, start, rates_of)
         trainer.part_of_schedule = part_of_schedule
+        if training.packing and any(row.target is None for row in rows):
+            require_apart(trainer.model)
+        if training.eval_steps is not None:
+            trainer.keep_best(BestState(step, trainer, tasks, encoder, training))
         if steer is not None:
             trainer.add_callback(steer(trainer))
         trained_entries = count_trained(model, hold_now)
-        with Energy(step.run.energy) as energy:
-            run_trainer(trainer, step, counted["processed_tokens"])
+        noise = noisy_embeddings(model, training.neftune_noise_alpha)
+        with Energy(step.run.energy) as energy, noise:
+            run_trainer(trainer, step, processed_tokens(plan, corpus))
         added = hold_now.prove() if hold_now and hold_added else None
+    done = plan[: trainer.state.global_step * training.gradient_accumulation_steps]
+    counted = {
+        "trained_tokens": trained_tokens(done, corpus),
+        "processed_tokens": processed_tokens(done, corpus),
+    }
     result = _keep(step, trainer, start, keep_second_moment)
     step.note(
         **counted,
-        steps=trainer.state.max_steps,
+        steps=trainer.state.global_step,
         trained_entries=trained_entries,
         training_seconds=round(trainer.seconds, 2),
-        training_flops=trainer.flop_meter.of(padded_tokens(plan, corpus)),
+        training_flops=trainer.flop_meter.of(padded_tokens(done, corpus, pack_length(training))),
         energy_kwh=energy.kwh,
         peak_memory_bytes=memory.bytes,
         optimizer_bytes=trainer.optimizer_bytes,
@@ -156,6 +189,8 @@ def train(
         lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
         curve=thin(trainer.curve),
     )
+    if trainer.best is not None:
+        step.note(best_state=trainer.best.facts())
     proof = added if hold is None else prove_held(start, result["weights"], hold)
     if proof is not None:
         if proof["changed"]:
@@ -180,13 +215,13 @@ def make_plan(
     """The batches that `train` would see."""
     weights = {task.name: task.weight for task in tasks}
     size = training.per_device_train_batch_size
+    pack_to = pack_length(training)
     if token_budget is not None:
-        return plan_tokens(corpus, weights, token_budget, size, seed)
+        return plan_tokens(corpus, weights, token_budget, size, seed, pack_to)
     if training.max_steps > 0:
         batches = training.max_steps * training.gradient_accumulation_steps
-        an_epoch = len(plan_epochs(corpus, weights, 1.0, size, seed))
-        return plan_epochs(corpus, weights, batches / an_epoch, size, seed)[:batches]
-    return plan_epochs(corpus, weights, training.num_train_epochs, size, seed)
+        return plan_batches(corpus, weights, batches, size, seed, pack_to)
+    return plan_epochs(corpus, weights, training.num_train_epochs, size, seed, pack_to)
 
 
 def thin(curve: dict[str, list[tuple[int, float, int]]]) -> dict[str, list[list[float]]]:
@@ -211,7 +246,8 @@ def _keep(step: Step, trainer: PlannedTrainer, start: Weights, moment: bool) -> 
     result: dict[str, Any] = {"weights": whole}
     if moment:
         result["second_moment"] = _second_moment(trainer, step.folder / "second_moment")
-    shutil.rmtree(trainer.args.output_dir, ignore_errors=True)
+    for folder in (Path(trainer.args.output_dir), step.folder / BEST_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
     return result
 
 

@@ -30,18 +30,21 @@ from transformers.utils.logging import disable_progress_bar
 
 from onsa.choosing.choices import RateOf
 from onsa.data.batches import Plan
+from onsa.data.collation import head_batch, padded
 from onsa.data.encoding import UNTRAINED, Encoded
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.isolation import Hold
-from onsa.losses import token_losses
-from onsa.models import compute_dtype, save_trained
-from onsa.recipe import Training
+from onsa.losses import token_losses, trained_count
+from onsa.models import compute_dtype, first_position, save_trained
+from onsa.recipe import BEST_STATE_KEYS, Training
 from onsa.training.flop_meter import FlopMeter
+from onsa.training.packing import Collate, PackingCollator, pack_length
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.run import Step
+    from onsa.training.best import BestState
 
 TRAINED_FILE = "trained.safetensors"  # of a model of PEFT, in a checkpoint
 CHECKPOINT_MARK = "onsa.json"  # written last: a checkpoint without it was cut off
@@ -60,9 +63,11 @@ class PlannedTrainer(Trainer):
         step: Step,
         start: Weights,
         rate_of: RateOf | None,
+        collate: Collate,
         **kw: Any,
     ):
         super().__init__(train_dataset=_Rows(plan, corpus), **kw)
+        self.collate = collate
         self.start = start
         self.rate_of = rate_of
         self.plan = plan
@@ -74,7 +79,14 @@ class PlannedTrainer(Trainer):
         self.part_of_schedule = (0.0, 1.0)
         self.flop_meter = FlopMeter(self.args.max_steps)
         self.seconds = 0.0  # in the loop, over all its beginnings
+        self.best: BestState | None = None
         self.model_accepts_loss_kwargs = True  # the loss is divided by all tokens of a step
+
+    def keep_best(self, best: BestState) -> None:
+        """Score on the way, and end in the best state."""
+        self.best = best
+        self.add_callback(best)
+        self.flop_meter.counted_steps.add(0)  # whatever comes, the first step is carried out
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """The optimizer, its parameters in groups by their learning rates."""
@@ -103,15 +115,14 @@ class PlannedTrainer(Trainer):
         loader = DataLoader(
             self.train_dataset,
             batch_sampler=_order_of(self.plan),
-            collate_fn=_Collator(self.processing_class.pad_token_id, list(self.corpus)),
+            collate_fn=self.collate,
         )
         return self.accelerator.prepare(loader)
 
-    def batch_at(self, number: int) -> dict[str, torch.Tensor]:
+    def batch_at(self, number: int) -> dict[str, Any]:
         """A batch of the plan, where the model is."""
         rows = [self.train_dataset[index] for index in _order_of(self.plan)[number]]
-        batch = _Collator(self.processing_class.pad_token_id, list(self.corpus))(rows)
-        return {key: each.to(self.args.device) for key, each in batch.items()}
+        return dict(self._prepare_inputs(self.collate(rows)))
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """All that trains, for a model of PEFT, whose own files leave out reparametrisations.
@@ -152,10 +163,17 @@ class PlannedTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        losses, owners = token_losses(model, inputs)
+        losses, owners = token_losses(model, inputs, self.args.label_smoothing_factor)
         self._record(losses.detach(), owners)
+        if "weights" in inputs:
+            losses = losses * weights_of_losses(inputs)
         items = num_items_in_batch if num_items_in_batch is not None else losses.numel()
         return losses.sum() / items
+
+    def _get_num_items_in_batch(self, batch_samples: Any, device: Any) -> torch.Tensor:
+        """What the loss of a step is divided by. The Trainer's own count takes every label for one
+        of tokens, of which the first is not predicted (transformers 5.23)."""
+        return torch.tensor(sum(map(trained_count, batch_samples)), device=device)
 
     def _record(self, losses: torch.Tensor, owners: torch.Tensor) -> None:
         for number, task in enumerate(self.corpus):
@@ -231,25 +249,75 @@ def _order_of(plan: Plan) -> list[list[int]]:
     return order
 
 
+def collator(
+    plan: Plan, corpus: dict[str, list[Encoded]], training: Training, pad_id: int, config: Any
+) -> Collate:
+    """What makes tensors of a batch's rows, with their weights where these differ."""
+    pack_to = pack_length(training)
+    plain: Collate = _Collator(pad_id, list(corpus))
+    if pack_to is not None:
+        plain = PackingCollator(plain, pad_id, pack_to, first_position(config))
+    weighted = _Weighted(plain, plan, corpus)
+    return weighted if weighted.differs else plain
+
+
+def weights_of_losses(batch: dict[str, Any]) -> torch.Tensor:
+    """The weight of each of the losses of a batch."""
+    weights: torch.Tensor = batch["weights"]
+    if "head" in batch:
+        return weights
+    return weights[:, 1:][batch["labels"][:, 1:] != UNTRAINED]
+
+
+class _Weighted:
+    """A batch with the weight of each token's row, in shares of the mean of the whole training.
+
+    By the mean of each batch instead, a row's weight would mean nothing in a batch of its own.
+    """
+
+    def __init__(self, plain: Collate, plan: Plan, corpus: dict[str, list[Encoded]]) -> None:
+        self.plain = plain
+        rows = [corpus[task][row] for batch in plan for task, row in batch]
+        self.differs = len({row.weight for row in rows}) > 1
+        tokens = sum(row.trained_tokens for row in rows)
+        self.mean = sum(row.weight * row.trained_tokens for row in rows) / max(tokens, 1)
+        if any(row.weight < 0 for row in rows) or self.mean == 0:
+            raise InputError(
+                "the weights of rows must be 0 or more, and some of them more than 0",
+                way_out="mend the data's weights",
+            )
+
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, Any]:
+        batch = self.plain(rows)
+        # By the collator itself, so that each weight lies where its row's tokens do.
+        weights = torch.tensor([row.weight / self.mean for _, row in rows])
+        if "position_ids" in batch:
+            numbered = [(number, row) for number, (_, row) in enumerate(rows)]
+            weights = weights[self.plain(numbered)["task"]]
+        elif "head" not in batch:
+            weights = weights[:, None].expand_as(batch["labels"])
+        return {**batch, "weights": weights}
+
+
 class _Collator:
-    """Right-padded tensors of a batch: input_ids, attention_mask, labels, task (its number)."""
+    """Right-padded tensors of a batch: input_ids, attention_mask, labels, task (its number); of
+    rows for a head see `head_batch`."""
 
     def __init__(self, pad_id: int, tasks: list[str]) -> None:
         self.pad_id = pad_id
         self.tasks = tasks
 
-    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, torch.Tensor]:
-        width = max(len(row.ids) for _, row in rows)
+    def __call__(self, rows: list[tuple[int, Encoded]]) -> dict[str, Any]:
+        owners = torch.tensor([task for task, _ in rows])
+        encoded = [row for _, row in rows]
+        if encoded[0].target is not None:
+            return {**head_batch(encoded, self.tasks[rows[0][0]], self.pad_id), "task": owners}
         return {
-            "input_ids": _padded([row.ids for _, row in rows], width, self.pad_id),
-            "attention_mask": _padded([[1] * len(row.ids) for _, row in rows], width, 0),
-            "labels": _padded([row.labels for _, row in rows], width, UNTRAINED),
-            "task": torch.tensor([task for task, _ in rows]),
+            "input_ids": padded([row.ids for row in encoded], self.pad_id),
+            "attention_mask": padded([[1] * len(row.ids) for row in encoded], 0),
+            "labels": padded([row.labels for row in encoded], UNTRAINED),
+            "task": owners,
         }
-
-
-def _padded(rows: list[list[int]], width: int, filler: int) -> torch.Tensor:
-    return torch.tensor([row + [filler] * (width - len(row)) for row in rows])
 
 
 class _Callback(TrainerCallback):
@@ -290,6 +358,8 @@ class _Callback(TrainerCallback):
             "flops": self.trainer.flop_meter.flops,
             "padded_tokens": self.trainer.flop_meter.padded_tokens,
         }
+        if self.trainer.best is not None:
+            kept["best"] = self.trainer.best.state()
         write_json(folder / CHECKPOINT_MARK, kept)
 
 
@@ -305,6 +375,7 @@ def make_trainer(
     rate_of: RateOf | None,
 ) -> PlannedTrainer:
     logging.getLogger("transformers.trainer").setLevel(logging.ERROR)
+    tokenizer = step.run.encoder.tokenizer
     trainer = PlannedTrainer(
         plan=plan,
         corpus=corpus,
@@ -312,8 +383,9 @@ def make_trainer(
         start=start,
         rate_of=rate_of,
         model=model,
+        collate=collator(plan, corpus, training, tokenizer.pad_token_id, model.config),
         args=_arguments(step.folder / "checkpoints", training, len(plan), seed),
-        processing_class=step.run.encoder.tokenizer,
+        processing_class=tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
     callback = _Callback(hold, training, lambda n: None)
@@ -329,7 +401,8 @@ def _arguments(folder: Path, training: Training, batches: int, seed: int) -> Tra
         exclude={
             "num_train_epochs", "max_steps", "warmup_ratio", "max_length", "precision",
             "save_minutes", "save_steps", "gradient_checkpointing", "layer_decay",
-            "learning_rates",
+            "learning_rates", "neftune_noise_alpha", "dropout", "truncation", "packing",
+            *BEST_STATE_KEYS,
         }
     )  # fmt: skip
     return TrainingArguments(
@@ -364,6 +437,8 @@ def run_trainer(trainer: PlannedTrainer, step: Step, tokens: int) -> None:
         trainer.seconds = kept["seconds"]
         trainer.flop_meter.flops = kept["flops"]
         trainer.flop_meter.padded_tokens = kept["padded_tokens"]
+        if trainer.best is not None:
+            trainer.best.go_on(kept["best"])
         done = int(checkpoint.name.rpartition("-")[2])
         step.progress.say(f"{step.name}: going on after step {done} of {trainer.args.max_steps}")
     total = trainer.args.max_steps
@@ -376,6 +451,9 @@ def run_trainer(trainer: PlannedTrainer, step: Step, tokens: int) -> None:
         started = time.monotonic()
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.seconds += time.monotonic() - started
+    if trainer.best is not None:
+        trainer.best.put_back()
+        trainer.seconds -= trainer.best.seconds
 
 
 def _last_checkpoint(folder: Path) -> Path | None:

@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any
 
 from onsa.data.example import Example
-from onsa.data.formats._rows import shown_columns
+from onsa.data.formats._likely import has_names, likely_readings
+from onsa.data.formats._rows import shown_columns, shown_row
 from onsa.errors import InputError, did_you_mean
 
 Row = dict[str, Any]
@@ -23,12 +24,18 @@ Convert = Callable[[Row, str], list[Example]]
 
 @dataclass(frozen=True)
 class Format:
-    """One shape of row: `convert(row, source)` makes its examples, or raises InputError."""
+    """One shape of row: `convert(row, source)` makes its examples, or raises InputError.
+
+    Rows of `feedback` hold replies that were not liked, those `unanswered` no replies: both are
+    read for kinds of task alone that ask for them, and never trained on like others.
+    """
 
     name: str
     shape: str
     matches: Callable[[Row], bool]
     convert: Convert
+    feedback: bool = False
+    unanswered: bool = False
 
 
 @cache
@@ -47,36 +54,71 @@ def named_format(name: str) -> Format:
     return all_formats()[name]
 
 
-def format_of(row: Row, source: str) -> Format:
-    """The format of a row.
+def is_known(row: Row) -> bool:
+    """Whether a row has some known shape."""
+    return any(shape.matches(row) for shape in all_formats().values())
+
+
+def format_of(row: Row, source: str, *, feedback: bool = False, unanswered: bool = False) -> Format:
+    """The format of a row; `feedback` and `unanswered` say that such rows are asked for.
 
     Raises:
-        InputError: none matches, or two do, or the row is feedback on replies that were not liked.
+        InputError: none matches, or two do, or the row is such as was not asked for.
     """
-    _refuse_feedback(row, source)
     found = [shape for shape in all_formats().values() if shape.matches(row)]
+    # Feedback has the columns of other formats too, and one that says what was liked.
+    found = [shape for shape in found if shape.feedback] or found
+    if not found and {"chosen", "rejected"} <= set(row) and not feedback:
+        raise _feedback(source)
     if len(found) == 1:
+        require_wanted(found[0], source, feedback=feedback, unanswered=unanswered)
         return found[0]
     if found:
-        names = ", ".join(shape.name for shape in found)
         raise InputError(
-            f"the row can be read as {names}", where=source, way_out="name one with 'format:'"
+            f"the row can be read as {', '.join(shape.name for shape in found)}: {shown_row(row)}",
+            where=source,
+            way_out=f"write {_either([f'format: {shape.name}' for shape in found])}",
         )
-    shapes = " | ".join(shape.shape for shape in all_formats().values())
     raise InputError(
-        f"the row has {shown_columns(row)}, which is no shape known here ({shapes})",
+        f"the row has {shown_columns(row)}, which is no shape known here: {shown_row(row)}",
         where=source,
-        way_out="say which columns to take: 'columns: {prompt: ..., reply: ...}'; "
-        "numbers count the columns of a table without a header",
+        way_out=_asked(row, unanswered),
     )
 
 
-def _refuse_feedback(row: Row, source: str) -> None:
-    """Preference data hold replies that were rejected: never train on them unasked."""
-    is_pair = "chosen" in row and "rejected" in row
-    if is_pair or isinstance(row.get("label"), bool):
-        raise InputError(
-            f"the row is feedback on replies ({'chosen, rejected' if is_pair else 'label'})",
-            where=source,
-            way_out="keep only the liked replies, or name the shape with 'format:' or 'columns:'",
+def _asked(row: Row, unanswered: bool) -> str:
+    """What to ask of a row of no known shape."""
+    readings = likely_readings(row, unanswered=unanswered)
+    if not readings:
+        return (
+            "give prompts with replies, or texts with labels, and say which column is which: "
+            "'columns: {prompt: ..., reply: ...}'"
         )
+    counted = "" if has_names(row) else " (numbers count the columns of a table without a header)"
+    return f"say what they are: {_either(readings)}{counted}"
+
+
+def require_wanted(shape: Format, source: str, *, feedback: bool, unanswered: bool) -> None:
+    """Refuse replies that were not liked, and prompts alone, where they were not asked for."""
+    if shape.feedback and not feedback:
+        raise _feedback(source)
+    if shape.unanswered and not unanswered:
+        raise InputError(
+            f"the rows have prompts and no replies ({shape.shape})",
+            where=source,
+            way_out="give prompt and reply: 'columns: {prompt: ..., reply: ...}'",
+        )
+
+
+def _feedback(source: str) -> InputError:
+    """Feedback holds replies that were rejected: never train on them unasked."""
+    return InputError(
+        "the row is feedback on replies (chosen and rejected, or liked and not)",
+        where=source,
+        way_out="choose a kind of task that learns from feedback, or keep only the liked replies "
+        "by 'columns: {prompt: ..., reply: chosen}'",
+    )
+
+
+def _either(lines: list[str]) -> str:
+    return " or ".join(f"'{line}'" for line in lines)

@@ -1,38 +1,63 @@
 """Multiple choice: a question, its choices, and which is right (LogiQA 2.0, ARC and their kin).
 
-The prompt shows the choices with letters, the reply is the right one's letter.
+The choices are a list, or columns that are counted (`choice0`, `option_a`, `A`, ...). The prompt
+shows them with letters, the reply is the right one's letter.
 """
 
 from __future__ import annotations
 
+import re
 import string
 from typing import Any
 
 from onsa.data.example import Example
 from onsa.data.formats import Format
-from onsa.data.formats._rows import as_text, cell_text, exchange, joined
+from onsa.data.formats._lists import list_in
+from onsa.data.formats._rows import as_text, asked_on, cell_text, exchange, group_of, joined
 from onsa.errors import InputError
 
 PASSAGES = ("text", "passage", "context")
 LISTS = ("options", "choices")
 ANSWERS = ("answer", "answerKey", "label")
+COUNTED = re.compile(r"(?P<word>|choice|ans|answer|option|opt|op)_?(?P<mark>\d{1,2}|[A-Ja-j])")
+
+
+def has_choices(row: dict[str, Any]) -> bool:
+    """Whether a row has choices, listed or counted."""
+    return bool(set(LISTS) & set(row)) or len(_counted(row)) > 1
+
+
+def _counted(row: dict[str, Any]) -> dict[str, str]:
+    """The columns that are choices, by what they are counted with (`0`, `A`); of one word only."""
+    found = {column: COUNTED.fullmatch(column) for column in row}
+    columns = {column: match for column, match in found.items() if match is not None}
+    words = {match["word"] for match in columns.values()}
+    is_a_column_number = words == {""} and any(column.isdigit() for column in columns)
+    if len(words) != 1 or is_a_column_number:
+        return {}
+    return {match["mark"].upper(): column for column, match in columns.items()}
 
 
 def _matches(row: dict[str, Any]) -> bool:
-    return "question" in row and bool(set(LISTS) & set(row)) and bool(set(ANSWERS) & set(row))
+    return "question" in row and has_choices(row) and bool(set(ANSWERS) & set(row))
 
 
 def _convert(row: dict[str, Any], source: str) -> list[Example]:
-    passage = [cell_text(row, column, source) for column in PASSAGES if column in row]
-    prompt = joined([*passage, cell_text(row, "question", source)])
-    choices, answer = (
-        next(row[column] for column in columns if column in row) for columns in (LISTS, ANSWERS)
-    )
-    return [lettered_example(prompt, choices, answer, source)]
+    passage = joined(cell_text(row, column, source) for column in PASSAGES if column in row)
+    prompt = asked_on(passage, cell_text(row, "question", source))
+    answer = next(row[column] for column in ANSWERS if column in row)
+    listed = next((row[column] for column in LISTS if column in row), None)
+    if listed is None:
+        counted = _counted(row)
+        listed = {
+            "text": [row[column] for column in counted.values()],
+            "label": [] if "A" in counted else list(counted),
+        }
+    return [lettered_example(prompt, listed, answer, source, group=group_of(passage))]
 
 
 def lettered_example(
-    prompt: str, choices: Any, answer: Any, source: str, *, system: str = ""
+    prompt: str, choices: Any, answer: Any, source: str, *, system: str = "", group: str = ""
 ) -> Example:
     """The prompt with lettered choices, and the right letter as the reply.
 
@@ -51,14 +76,15 @@ def lettered_example(
     extra = {"choices": letters, "answer": letters[right]}
     # An empty question stays empty, so that it is found to be so.
     whole = "\n".join([prompt, *lines]) if prompt.strip() else ""
-    return exchange(whole, letters[right], source, system=system, extra=extra)
+    return exchange(whole, letters[right], source, system=system, extra=extra, group=group)
 
 
 def _texts_and_labels(choices: Any, source: str) -> tuple[list[str], list[str]]:
     labels: Any = []
     if isinstance(choices, dict):
         choices, labels = choices.get("text"), choices.get("label", [])
-    if not isinstance(choices, list) or not 2 <= len(choices) <= len(string.ascii_uppercase):
+    choices = list_in(choices)
+    if choices is None or not 2 <= len(choices) <= len(string.ascii_uppercase):
         raise InputError(
             "the choices are not a list of 2 to 26 texts", where=source, way_out="mend the row"
         )
@@ -81,15 +107,17 @@ def _position(answer: Any, texts: list[str], labels: list[str], source: str) -> 
     raise InputError(
         f"the answer {str(answer)[:40]!r} {what}",
         where=source,
-        way_out=f"give its position from 0 to {len(texts) - 1} as a number, or its letter",
+        way_out=f"give its position from 0 to {len(texts) - 1} as a number, or its letter; or say "
+        "what the answers call the columns: 'choices: {A: ..., B: ...}'",
     )
 
 
 def _readings(answer: str, texts: list[str], labels: list[str]) -> set[int]:
     """Every choice that the answer may mean: by its label, letter, position, or own text."""
-    if labels:
-        return {place for place, label in enumerate(labels) if label == answer}
+    labelled = {place for place, label in enumerate(labels) if label == answer}
     found = {place for place, text in enumerate(texts) if text.strip() == answer}
+    if labels:
+        return labelled or found
     letter = answer.removeprefix("(").removesuffix(")").removesuffix(".").upper()
     letters = string.ascii_uppercase[: len(texts)]
     if len(letter) == 1 and letter in letters:

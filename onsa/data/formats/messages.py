@@ -1,4 +1,4 @@
-"""OpenAI chat: `messages`, each with `role` and `content`."""
+"""OpenAI chat: `messages`, each with `role` and `content`; `tools` and `tool_calls` too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from onsa.data.example import Example
 from onsa.data.formats import Format
 from onsa.data.formats._rows import Message, as_text, conversation, is_list_of_turns, role_of
+from onsa.data.formats._tools import calls_of, tools_of
 from onsa.errors import InputError
 
 ROLES = {
@@ -18,6 +19,7 @@ ROLES = {
     "tool": "tool",
     "function": "tool",
 }
+KEPT = ("name", "tool_call_id")  # which tool a result is of; templates write them
 
 
 def _turns(row: dict[str, Any]) -> Any:
@@ -29,18 +31,30 @@ def _matches(row: dict[str, Any]) -> bool:
 
 
 def _convert(row: dict[str, Any], source: str) -> list[Example]:
-    return [conversation([_message(turn, source) for turn in _turns(row)], source)]
+    tools = row.get("tools") or row.get("functions")
+    extra = {"tools": tools_of(tools, source)} if tools else {}
+    return [conversation([message_of(turn, source) for turn in _turns(row)], source, extra)]
 
 
-def _message(turn: dict[str, Any], source: str) -> Message:
-    role = role_of(turn, "role", ROLES, source)
-    if turn.get("tool_calls"):
+def message_of(turn: dict[str, Any], source: str) -> Message:
+    """A turn with `role` and `content`, with the calls and names that it has."""
+    if turn.get("weight") == 0:
         raise InputError(
-            "a turn has 'tool_calls', which are not read",
+            "a turn has the weight 0, and every reply is trained",
             where=source,
-            way_out="write the call as the turn's text",
+            way_out="cut the row after the reply that is to be trained",
         )
-    return {"role": role, "content": _content(turn.get("content"), source)}
+    message: Message = {
+        "role": role_of(turn, "role", ROLES, source),
+        "content": _content(turn.get("content"), source),
+    }
+    calls = turn.get("tool_calls") or turn.get("function_call")
+    if calls:
+        message["tool_calls"] = calls_of(calls, source)
+    if message["role"] == "tool":
+        kept = {key: as_text(turn[key], key, source) for key in KEPT if turn.get(key)}
+        message.update(kept)
+    return message
 
 
 def _content(content: Any, source: str) -> str:
@@ -55,4 +69,4 @@ def _content(content: Any, source: str) -> str:
     return "".join(as_text(part.get("text"), "text", source) for part in content)
 
 
-FORMAT = Format("messages", "messages: [{role, content}, ...]", _matches, _convert)
+FORMAT = Format("messages", "messages: [{role, content}, ...]; tools", _matches, _convert)

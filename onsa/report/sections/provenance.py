@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from onsa.report.scores import Facts
-from onsa.report.words import plural
+from onsa.report.scores import Facts, Score, metric_of
+from onsa.report.words import number, plural
 
 
 def tasks(facts: Facts) -> list[Facts] | None:
     return facts.get("tasks") or None
 
 
-def prompts(facts: Facts) -> list[dict[str, Any]] | None:
-    """Where a way of asking was compared: the first row of each task as it was asked."""
-    return [
+def prompts(facts: Facts) -> dict[str, Any] | None:
+    """Where ways of asking were compared: the first row of each task as it was asked, and which
+    prompt was chosen on training rows."""
+    first = [
         {"label": label, "task": task, "messages": messages}
         for label, tasks in (facts.get("prompts") or {}).items()
         for task, messages in tasks.items()
-    ] or None
+    ]
+    chosen = [
+        {"task": task, **found, "tried": [_tried(found, each) for each in found.get("tried") or []]}
+        for task, found in (facts.get("chosen_prompts") or {}).items()
+    ]
+    return {"first": first, "chosen": chosen} if first or chosen else None
+
+
+def _tried(found: Facts, each: Facts) -> Facts:
+    metric = metric_of({"metric": found.get("metric")}, [Score(number(each.get("mean")) or 0.0)])
+    return {**each, "text": metric.text(number(each.get("mean")))}
 
 
 def provenance(facts: Facts) -> dict[str, Any] | None:

@@ -107,7 +107,10 @@ def untrained(facts: Facts) -> dict[str, Any] | None:
     section = facts.get("untrained") or {}
     results, flips = list(section.get("results") or []), list(section.get("flips") or [])
     metrics = metrics_of({"tasks": section.get("tasks"), "results": results})
-    return score_card(results, metrics, flips) if results and metrics else None
+    card = score_card(results, metrics, flips) if results and metrics else None
+    return (
+        {**card, "has_probe": any(name.startswith("probe.") for name in metrics)} if card else None
+    )
 
 
 def metric_for_average(kinds: set[tuple[bool, bool]]) -> Metric:

@@ -42,6 +42,36 @@ def mixture(rows: Mapping[str, int]) -> str:
     return ", ".join(f"{task} {count:,} ({count / whole:.0%})" for task, count in rows.items())
 
 
+def best_state(facts: Facts) -> dict[str, Any] | None:
+    """How each task's score went while it was trained, and the step that was kept."""
+    metrics = metrics_of(facts)
+    colours = {task: place % TASK_COLOURS for place, task in enumerate(metrics)}
+    panels = []
+    for found in facts.get("best_states") or []:
+        for shares in (True, False):  # per cent and losses have no axis in common
+            tasks = [task for task, metric in metrics.items() if metric.is_share == shares]
+            points = {task: _way(found, task) for task in tasks}
+            drawn = {task: way for task, way in points.items() if way}
+            kept = number(found.get("best_step"))
+            if drawn and kept is not None:
+                metric = metrics[next(iter(drawn))]
+                panel = charts.way_panel(str(found.get("label")), metric, drawn, colours, kept)
+                panels.append({"label": found.get("label"), "said": _kept(found), "panel": panel})
+    return {"panels": panels, "legend": [*colours.items()]} if panels else None
+
+
+def _way(found: Facts, task: str) -> list[charts.Point]:
+    points = found.get("points") or []
+    return clean_points([[p.get("step"), (p.get("scores") or {}).get(task)] for p in points])
+
+
+def _kept(found: Facts) -> str:
+    last, planned = number(found.get("last_step")), number(found.get("planned_steps"))
+    stopped = last is not None and planned is not None and last < planned
+    end = f", stopped at {last:.0f} of {planned:.0f}" if stopped else ""
+    return f"step {number(found.get('best_step')):.0f} kept{end}"
+
+
 def clean_points(points: Any) -> list[charts.Point]:
     found = [(number(pair[0]), number(pair[1])) for pair in points or [] if len(pair) == 2]
     return [(x, y) for x, y in found if x is not None and y is not None]

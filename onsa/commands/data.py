@@ -1,0 +1,199 @@
+"""`onsa data`: what is in data files, and the same rows cleaned by named rules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from onsa import __version__
+from onsa.errors import InputError
+from onsa.files import write_text
+from onsa.inspection.characters import Span
+from onsa.inspection.cleaning import check_output, clean
+from onsa.inspection.inspect import Facts, Wanted, inspect
+from onsa.inspection.near import MOST_ROWS
+from onsa.inspection.overlap import Evaluation
+from onsa.inspection.personal_data import find_personal_data
+from onsa.inspection.records import Reading
+from onsa.inspection.rules import NEEDS_EVALUATION, NEEDS_NEAR, Rules, parse_rules
+from onsa.progress import Progress
+
+SECONDS_BETWEEN_LINES = 10.0
+ROWS_BETWEEN_LOOKS = 4096  # at the clock
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `onsa data` was asked for; texts are as they were written."""
+
+    files: Sequence[str]
+    evaluation: str | None = None
+    model: str | None = None
+    columns: str | None = None
+    format: str | None = None
+    near: str | None = None
+    presidio: str | None = None
+    write: Path | None = None
+    rules: str | None = None
+    page: Path | None = None
+
+
+def examine(request: Request, progress: Progress) -> Facts:
+    """Inspect the files, clean them if asked, write the page if asked; the facts as JSON.
+
+    Raises:
+        InputError: whatever is wrong with the request or the files.
+    """
+    rules = _checked(request)
+    reading = Reading(Path(), parse_columns(request.columns), request.format)
+    wanted = _wanted(request, rules, progress)
+    evaluation = _evaluation(request, reading, wanted)
+    facts: Facts = {
+        "title": ", ".join(request.files),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "onsa_version": __version__,
+        "files": list(request.files),
+        "evaluation": request.evaluation,
+        **inspect(reading.records_of(request.files), wanted, evaluation),
+    }
+    facts["shapes"] = {path: reading.shapes[path].name for path in request.files}
+    facts["notes"] = [*reading.notes, *facts["notes"]]
+    if request.write is not None:
+        progress.say(f"writing {request.write}")
+        facts["cleaned"] = _cleaned(request, request.write, rules, reading, wanted)
+    if request.page is not None:
+        from onsa.report.inspection_page import render_inspection
+
+        write_text(request.page, render_inspection(facts))
+    return facts
+
+
+def _checked(request: Request) -> list[str]:
+    """The rules, once all that can be checked before anything is read is found to be right."""
+    named = [*request.files, *([request.evaluation] if request.evaluation else [])]
+    inputs = [Path(name.partition("#")[0]) for name in named]
+    if request.write is None and request.rules is not None:
+        raise InputError("rules without --write do nothing", where="--rules", way_out="add --write")
+    if request.page is not None:
+        _check_page(request.page)
+    if request.write is None:
+        return []
+    rules = parse_rules(request.rules, request.evaluation is not None)
+    check_output(request.write, inputs)
+    if request.near == "0" and set(rules) & set(NEEDS_NEAR):
+        raise InputError(
+            "the rules search what --near 0 does not", where="--near", way_out="leave one out"
+        )
+    return rules
+
+
+def _check_page(page: Path) -> None:
+    if page.suffix != ".html":
+        raise InputError("a page is HTML", where=page, way_out="end its name in .html")
+    if not page.parent.is_dir():
+        raise InputError("there is no such folder", where=page.parent, way_out="make it first")
+
+
+def _wanted(request: Request, rules: Sequence[str], progress: Progress) -> Wanted:
+    near_rows = parse_near(request.near)
+    return Wanted(
+        near_rows=near_rows,
+        must_find_near=request.near not in (None, "0") or bool(set(rules) & set(NEEDS_NEAR)),
+        find_personal=_finder(request.presidio),
+        tokenizer=_tokenizer(request.model),
+        said=_counted(progress),
+    )
+
+
+def _evaluation(request: Request, reading: Reading, wanted: Wanted) -> Evaluation | None:
+    if request.evaluation is None:
+        return None
+    return wanted.evaluation(reading.records(request.evaluation))
+
+
+def _cleaned(
+    request: Request, output: Path, names: Sequence[str], reading: Reading, wanted: Wanted
+) -> Facts:
+    """Reads the files again, and the evaluation too: its index counts what it has looked at."""
+    rules = Rules(
+        names,
+        find_personal=wanted.find_personal,
+        evaluation=_evaluation(request, reading, wanted)
+        if set(names) & set(NEEDS_EVALUATION)
+        else None,
+        index=wanted.near_index([]) if "near_duplicates" in names else None,
+    )
+    return clean(lambda: reading.records_of(request.files), rules, output)
+
+
+def parse_columns(text: str | None) -> dict[str, Any] | None:
+    """`prompt=question,reply=answer`; a part that is named twice has several columns."""
+    if text is None:
+        return None
+    columns: dict[str, list[str | int]] = {}
+    for pair in text.split(","):
+        part, sign, name = pair.partition("=")
+        if not sign or not part.strip() or not name.strip():
+            raise InputError(
+                f"{pair.strip()!r} names no column",
+                where="--columns",
+                way_out="write prompt=question,reply=answer",
+            )
+        name = name.strip()
+        is_number = name.isascii() and name.isdigit()
+        columns.setdefault(part.strip(), []).append(int(name) if is_number else name)
+    return {part: names if len(names) > 1 else names[0] for part, names in columns.items()}
+
+
+def parse_near(text: str | None) -> int | None:
+    """Rows in which near duplicates are searched: a number, or None for all."""
+    if text is None:
+        return MOST_ROWS
+    if text == "all":
+        return None
+    if not (text.isascii() and text.isdigit()) or len(text) > 12:
+        raise InputError(
+            f"{text!r} is no number of rows",
+            where="--near",
+            way_out="write a number, all, or 0 for none",
+        )
+    return int(text)
+
+
+def _finder(presidio: str | None) -> Callable[[str], list[Span]]:
+    if presidio is None:
+        return find_personal_data
+    from onsa.inspection.presidio import presidio_finder
+
+    return presidio_finder(presidio)
+
+
+def _tokenizer(model: str | None) -> Any:
+    """The tokenizer of a folder or of a model on the hub; a plain template where it has none."""
+    if model is None:
+        return None
+    from onsa.base_model import find_model
+    from onsa.models import PLAIN_TEMPLATE, load_tokenizer
+
+    folder = Path(model) if Path(model).is_dir() else find_model(model, Path())
+    try:
+        return load_tokenizer(folder)
+    except InputError:  # of any other cause, it is raised again
+        return load_tokenizer(folder, PLAIN_TEMPLATE)
+
+
+def _counted(progress: Progress) -> Callable[[int], None]:
+    """Says how many rows were read, now and then."""
+    said = time.monotonic()
+
+    def count(rows: int) -> None:
+        nonlocal said
+        if rows % ROWS_BETWEEN_LOOKS == 0 and time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            progress.say(f"{rows:,} rows")
+
+    return count
