@@ -132,23 +132,32 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     return path
 
 
-@pytest.fixture
-def task_files(tmp_path: Path) -> dict[str, Path]:
+def write_tasks(folder: Path) -> dict[str, Path]:
     """Three small tasks: say a word again, in capitals, or the next digit."""
     words = [a + b for a in "bdfgklmnprst" for b in ("a", "e", "i", "o", "u")]
     echo = [{"prompt": f"again {word}", "completion": word} for word in words]
     upper = [{"prompt": f"upper {word}", "completion": word.upper()} for word in words]
     after = [{"prompt": f"after {n}", "completion": str(n + 1)} for n in range(60)]
     return {
-        name: write_rows(tmp_path / f"{name}.jsonl", rows)
+        name: write_rows(folder / f"{name}.jsonl", rows)
         for name, rows in (("echo", echo), ("upper", upper), ("after", after))
     }
 
 
 @pytest.fixture
+def task_files(tmp_path: Path) -> dict[str, Path]:
+    return write_tasks(tmp_path)
+
+
+@pytest.fixture
 def recipe(tiny_model: Callable[..., Path], task_files: dict[str, Path], tmp_path: Path) -> Any:
     """The keys of a quick recipe on a tiny model: `recipe(method="full", ...)`."""
+    return quick_recipe(tiny_model, task_files, tmp_path / "run")
 
+
+def quick_recipe(
+    tiny_model: Callable[..., Path], task_files: dict[str, Path], output: Path
+) -> Callable[..., dict[str, Any]]:
     def keys(architecture: str = "llama", eval_rows: int = 8, **changes: Any) -> dict[str, Any]:
         tasks = [
             {"name": name, "train": str(path), "eval_rows": eval_rows, "max_new_tokens": 4}
@@ -156,7 +165,7 @@ def recipe(tiny_model: Callable[..., Path], task_files: dict[str, Path], tmp_pat
         ]
         return {
             "model": str(tiny_model(architecture)),
-            "output": str(tmp_path / "run"),
+            "output": str(output),
             "tasks": tasks,
             "learning_rate": 3e-3,
             "num_train_epochs": 1,

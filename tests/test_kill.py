@@ -17,8 +17,15 @@ import yaml
 
 from onsa.weights import Weights
 
-KILLS = int(os.environ.get("ONSA_TEST_KILLS", "6"))
-MAIN = "import torch; torch.set_num_threads(1); from onsa.cli import main; main()"
+KILLS = int(os.environ.get("ONSA_TEST_KILLS", "3"))
+# The libraries are left out of garbage collection, as in conftest.py.
+MAIN = """
+import gc, torch, onsa.commands.tune
+from onsa.cli import main
+torch.set_num_threads(1)
+gc.freeze()
+main()
+"""
 
 
 def start(recipe: Path, output: Path) -> subprocess.Popen[bytes]:
@@ -33,9 +40,7 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.fixture
 def recipe_file(recipe: Callable[..., dict[str, Any]], tmp_path: Path) -> Path:
-    keys = recipe(
-        method="cpi_ft", baselines=["full"], save_steps=3, weight_decay=0.1, num_train_epochs=2
-    )
+    keys = recipe(method="cpi_ft", baselines=["full"], save_steps=3, weight_decay=0.1, eval_rows=4)
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(keys), encoding="utf-8")
     return path

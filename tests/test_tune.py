@@ -22,22 +22,23 @@ Keys = Callable[..., dict[str, Any]]
 LOADS = """
 import sys, torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
-model, told = AutoModelForCausalLM.from_pretrained(sys.argv[1], output_loading_info=True)
-assert not any(told[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), told
+for folder in sys.argv[1:]:
+    model, told = AutoModelForCausalLM.from_pretrained(folder, output_loading_info=True)
+    wrong = [key for key in ("missing_keys", "unexpected_keys", "mismatched_keys") if told[key]]
+    assert not wrong, told
+    tied = model.config.tie_word_embeddings
+    shared = model.get_input_embeddings().weight is model.get_output_embeddings().weight
+    assert bool(tied) == shared, "ties"
+    AutoTokenizer.from_pretrained(folder)
 assert not [name for name in sys.modules if name.startswith("onsa")]
-tied = model.config.tie_word_embeddings
-shared = model.get_input_embeddings().weight is model.get_output_embeddings().weight
-assert bool(tied) == shared, "ties"
-AutoTokenizer.from_pretrained(sys.argv[1])
 print("loaded")
 """
+QUICK = {"num_train_epochs": 0.3, "eval_rows": 4}  # where only the way through is looked at
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_passes_the_whole_pipeline(recipe: Keys, architecture: str) -> None:
-    run = onsa.tune(
-        **recipe(architecture, method="cpi_ft", overlap=1, baselines=["full"], num_train_epochs=0.3)
-    )
+    run = onsa.tune(**recipe(architecture, method="cpi_ft", overlap=1, baselines=["full"], **QUICK))
     facts = read_json(run / "report.json")
     assert [row["label"] for row in facts["results"]] == ["base", "full", "cpi_ft"]
     held = [entry for entry in facts["held"] if entry["entries"]]
@@ -48,12 +49,12 @@ def test_every_architecture_passes_the_whole_pipeline(recipe: Keys, architecture
     assert all(torch.isfinite(model[name]).all() for name in model.names)
 
 
-@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
-def test_the_result_loads_where_nobody_heard_of_onsa(recipe: Keys, architecture: str) -> None:
-    run = onsa.tune(**recipe(architecture, method="full"))
-    done = subprocess.run(
-        [sys.executable, "-c", LOADS, str(run / "model")], capture_output=True, text=True
-    )
+def test_the_result_loads_where_nobody_heard_of_onsa(recipe: Keys, tmp_path: Path) -> None:
+    folders = [
+        onsa.tune(**recipe(each, method="full", output=str(tmp_path / each), **QUICK)) / "model"
+        for each in ("llama", "gpt2")
+    ]
+    done = subprocess.run([sys.executable, "-c", LOADS, *folders], capture_output=True, text=True)
     assert done.stdout.strip() == "loaded", done.stderr
 
 
@@ -78,8 +79,8 @@ def test_specialists_are_scored_on_all_rows_of_their_own_task(recipe: Keys) -> N
 
 
 def test_a_changed_core_share_keeps_the_probes(recipe: Keys) -> None:
-    onsa.tune(**recipe(method="cpi_ft", core_share=0.01))
-    run = onsa.tune(**recipe(method="cpi_ft", core_share="5%"))
+    onsa.tune(**recipe(method="cpi_ft", core_share=0.01, **QUICK))
+    run = onsa.tune(**recipe(method="cpi_ft", core_share="5%", **QUICK))
     reused = {record.name: record.reused for record in run.history}
     for name, kept in reused.items():
         assert kept == name.startswith(
@@ -97,7 +98,8 @@ def test_training_learns(recipe: Keys) -> None:
 
 def test_pain_p14_the_same_seed_gives_the_same_bytes(recipe: Keys, tmp_path: Path) -> None:
     def digest(name: str, seed: int) -> str:
-        run = onsa.tune(**recipe(method="cpi_ft", output=str(tmp_path / name), seed=seed))
+        keys = recipe(method="cpi_ft", output=str(tmp_path / name), seed=seed, **QUICK)
+        run = onsa.tune(**keys)
         return Weights(run / "model").digest
 
     digests = [digest("one", 1), digest("two", 1), digest("three", 2)]
@@ -105,7 +107,7 @@ def test_pain_p14_the_same_seed_gives_the_same_bytes(recipe: Keys, tmp_path: Pat
 
 
 def test_the_run_is_a_path(recipe: Keys) -> None:
-    run = onsa.tune(**recipe(method="full"))
+    run = onsa.tune(**recipe(method="full", **QUICK))
     assert isinstance(run, Run)
     assert Path(run) / "model" == run / "model"
     assert "model-index" in (run / "model" / "README.md").read_text(encoding="utf-8")
@@ -123,13 +125,14 @@ def test_the_run_is_a_path(recipe: Keys) -> None:
     ],
 )
 def test_every_rule_passes_the_pipeline(recipe: Keys, settings: dict[str, Any]) -> None:
-    facts = read_json(onsa.tune(**recipe(method="cpi_ft", **settings)) / "report.json")
+    keys = recipe(method="cpi_ft", **settings, **QUICK)
+    facts = read_json(onsa.tune(**keys) / "report.json")
     assert all(entry["changed"] == 0 for entry in facts["held"])
     assert sorted(name for group in facts["groups"] for name in group) == ["after", "echo", "upper"]
 
 
 def test_held_out_loss_chooses_the_scale(recipe: Keys) -> None:
-    keys = recipe(method="cpi_ft", fusion="update_sum", update_scale="held_out")
+    keys = recipe(method="cpi_ft", fusion="update_sum", update_scale="held_out", **QUICK)
     notes = read_json(onsa.tune(**keys) / "report.json")["notes"]
     assert any("has the lowest mean held-out loss (0.25: " in note for note in notes)
 
