@@ -52,7 +52,7 @@ class Encoded:
         if self.target is not None:
             return 1
         # The first token is never predicted, so it never counts.
-        return sum(label != UNTRAINED for label in self.labels[1:])
+        return max(0, len(self.labels) - 1) - self.labels[1:].count(UNTRAINED)
 
 
 class Encoder:
@@ -180,37 +180,33 @@ def _labelled(
 ) -> Encoded:
     labels = _labels(ids, offsets, rendered.spans)
     _check_end(example, labels, encoder)
-    kept, cut = _parts(example, rendered.text, offsets, encoder)
-    lost = sum(label != UNTRAINED for label in labels[cut])
-    left = [labels[place] for place in kept]
+    cut = _cut(example, rendered.text, offsets, encoder)
+    gone = labels[cut]
+    count, lost = len(ids), len(gone) - gone.count(UNTRAINED)
+    del ids[cut], labels[cut]
     # The first token is never predicted, so it never counts as trained.
-    if all(label == UNTRAINED for label in left[1:]):
+    if labels[1:].count(UNTRAINED) == len(labels) - 1:
         raise InputError(
             f"no reply token is left to train on within max_length {encoder.max_length}",
             where=example.source,
-            way_out=f"raise max_length (the example has {len(ids)} tokens) or shorten its prompt",
+            way_out=f"raise max_length (the example has {count} tokens) or shorten its prompt",
         )
-    return Encoded([ids[place] for place in kept], left, lost, len(ids) - len(kept), example.weight)
+    return Encoded(ids, labels, lost, len(gone), example.weight)
 
 
-def _parts(
-    example: Example, text: str, offsets: list[tuple[int, int]], encoder: Encoder
-) -> tuple[Sequence[int], slice]:
-    """The places of a row's tokens that are kept, and those in between or after that are cut.
+def _cut(example: Example, text: str, offsets: list[tuple[int, int]], encoder: Encoder) -> slice:
+    """The places of a row's tokens that are too many.
 
     Cut from the left, what stands before the first user's words stays (the template's own marks,
     the system message), if that leaves at least half of the length for the rest.
     """
     count, most = len(offsets), encoder.max_length
-    if count <= most:
-        return range(count), slice(0, 0)
-    if encoder.truncation == "right":
-        return range(most), slice(most, count)
+    if count <= most or encoder.truncation == "right":
+        return slice(most, count)
     end = _end_of_head(example, text)
     head = next((place for place, (_, stop) in enumerate(offsets) if stop > end), 0)
     head = head if 2 * head <= most else 0
-    cut = slice(head, head + count - most)
-    return [*range(cut.start), *range(cut.stop, count)], cut
+    return slice(head, head + count - most)
 
 
 def _end_of_head(example: Example, text: str) -> int:
