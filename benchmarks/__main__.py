@@ -8,7 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import HEAD, Ratio, green, inspection, scoring, startup, step, trainer
+from benchmarks import (
+    HEAD,
+    Ratio,
+    encoding,
+    generation,
+    green,
+    inspection,
+    scoring,
+    startup,
+    step,
+    trainer,
+)
 
 FUSION = "python -m benchmarks.fusion"
 
@@ -39,6 +50,8 @@ BENCHMARKS: tuple[tuple[str, Callable[[], list[Ratio]]], ...] = (
     ("python -m benchmarks.step", step.measure),
     ("python -m benchmarks.green", green.measure),
     ("python -m benchmarks.scoring", scoring.measure),
+    ("python -m benchmarks.generation", generation.measure),
+    ("python -m benchmarks.encoding", encoding.measure),
     ("python -m benchmarks.trainer", trainer.measure),
     ("python -m benchmarks.inspection", inspection.measure),
     (FUSION, fusion),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,7 +67,7 @@ def test_rows_come_back_from_disk(
 def test_only_new_rows_are_encoded(
     tokenizer: Any, cache: TokenCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Encoder(tokenizer, 60, cache=cache).encode_all(many(30))
+    Encoder(tokenizer, 400, cache=cache).encode_all(many(30))
     seen: list[int] = []
     encode_many = encoding._encode_many
 
@@ -75,9 +76,11 @@ def test_only_new_rows_are_encoded(
         return encode_many(rows, encoder)
 
     monkeypatch.setattr(encoding, "_encode_many", counted)
-    rows = [*many(30), talk("new", "row"), talk(*["say", "ba"] * 2, only_last=True)]
-    Encoder(tokenizer, 60, cache=cache).encode_all(rows)
-    assert seen == [2]
+    known = many(30)
+    tools = dataclasses.replace(known[0], extra={"tools": []})  # which a template may write out
+    last = dataclasses.replace(next(row for row in known if len(row.messages) > 2), only_last=True)
+    Encoder(tokenizer, 400, cache=cache).encode_all([*known, talk("new", "row"), tools, last])
+    assert seen == [3]
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other"])

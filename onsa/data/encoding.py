@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from onsa.data.example import Example, Message
 from onsa.data.token_cache import Row, TokenCache
 from onsa.errors import InputError
@@ -41,7 +43,8 @@ class Encoded:
 
     def __post_init__(self) -> None:
         for name in ("ids", "labels"):
-            object.__setattr__(self, name, array("i", getattr(self, name)))
+            if not isinstance(getattr(self, name), array):
+                object.__setattr__(self, name, array("i", getattr(self, name)))
 
     @cached_property
     def trained_tokens(self) -> int:
@@ -49,7 +52,7 @@ class Encoded:
         if self.target is not None:
             return 1
         # The first token is never predicted, so it never counts.
-        return sum(label != UNTRAINED for label in self.labels[1:])
+        return max(0, len(self.labels) - 1) - self.labels[1:].count(UNTRAINED)
 
 
 class Encoder:
@@ -127,17 +130,16 @@ def encode_together(
     examples: Sequence[Example], encoder: Encoder, cache: TokenCache | None = None
 ) -> list[Encoded]:
     """The same as `encode` of each, from the cache or with few calls of the tokenizer."""
-    if any(example.target is not None for example in examples):
+    if any(example.target is not None for example in examples):  # a head's texts are not rendered
         return [encode(example, encoder) for example in examples]
     if cache is None:
         parts = (examples[at : at + AT_ONCE] for at in range(0, len(examples), AT_ONCE))
         return [encoded for part in parts for encoded in _encode_many(part, encoder)]
-    # What a head reads is tokenised as it stands, which takes about as long as reading it back.
-    keys = [cache.key(each) if each.target is None else b"" for each in examples]
+    keys = [cache.key(example) for example in examples]
     found = cache.find(keys)
     new = [row for row, key in enumerate(keys) if key not in found]
     made = dict(zip(new, encode_together([examples[row] for row in new], encoder), strict=True))
-    cache.keep({keys[row]: _to_keep(encoded) for row, encoded in made.items() if keys[row]})
+    cache.keep({keys[row]: _to_keep(encoded) for row, encoded in made.items()})
     return [
         made[row] if row in made else _kept(found[key], examples[row])
         for row, key in enumerate(keys)
@@ -145,8 +147,6 @@ def encode_together(
 
 
 def _encode_many(examples: Sequence[Example], encoder: Encoder) -> list[Encoded]:
-    if any(example.target is not None for example in examples):
-        return [encode(example, encoder) for example in examples]
     try:
         rendered = [_rendered(example, encoder.tokenizer) for example in examples]
         encodings = encoder.tokenizer(
@@ -161,15 +161,14 @@ def _encode_many(examples: Sequence[Example], encoder: Encoder) -> list[Encoded]
 
 
 def _to_keep(encoded: Encoded) -> Row:
-    trained = [label != UNTRAINED for label in encoded.labels]
-    return Row(encoded.ids, trained, encoded.lost_tokens, encoded.cut_tokens)
+    ids, labels = (np.asarray(each, dtype=np.int32) for each in (encoded.ids, encoded.labels))
+    return Row(ids, labels != UNTRAINED, encoded.lost_tokens, encoded.cut_tokens)
 
 
 def _kept(row: Row, example: Example) -> Encoded:
-    labels = [
-        token if trained else UNTRAINED for token, trained in zip(row.ids, row.trained, strict=True)
-    ]
-    return Encoded(row.ids, labels, row.lost_tokens, row.cut_tokens, example.weight)
+    labels = np.where(row.trained, row.ids, np.int32(UNTRAINED))
+    ids, labels_kept = (array("i", each.tobytes()) for each in (row.ids, labels))
+    return Encoded(ids, labels_kept, row.lost_tokens, row.cut_tokens, example.weight)
 
 
 def _labelled(
@@ -181,37 +180,33 @@ def _labelled(
 ) -> Encoded:
     labels = _labels(ids, offsets, rendered.spans)
     _check_end(example, labels, encoder)
-    kept, cut = _parts(example, rendered.text, offsets, encoder)
-    lost = sum(label != UNTRAINED for label in labels[cut])
-    left = [labels[place] for place in kept]
+    cut = _cut(example, rendered.text, offsets, encoder)
+    gone = labels[cut]
+    count, lost = len(ids), len(gone) - gone.count(UNTRAINED)
+    del ids[cut], labels[cut]
     # The first token is never predicted, so it never counts as trained.
-    if all(label == UNTRAINED for label in left[1:]):
+    if labels[1:].count(UNTRAINED) == len(labels) - 1:
         raise InputError(
             f"no reply token is left to train on within max_length {encoder.max_length}",
             where=example.source,
-            way_out=f"raise max_length (the example has {len(ids)} tokens) or shorten its prompt",
+            way_out=f"raise max_length (the example has {count} tokens) or shorten its prompt",
         )
-    return Encoded([ids[place] for place in kept], left, lost, len(ids) - len(kept), example.weight)
+    return Encoded(ids, labels, lost, len(gone), example.weight)
 
 
-def _parts(
-    example: Example, text: str, offsets: list[tuple[int, int]], encoder: Encoder
-) -> tuple[Sequence[int], slice]:
-    """The places of a row's tokens that are kept, and those in between or after that are cut.
+def _cut(example: Example, text: str, offsets: list[tuple[int, int]], encoder: Encoder) -> slice:
+    """The places of a row's tokens that are too many.
 
     Cut from the left, what stands before the first user's words stays (the template's own marks,
     the system message), if that leaves at least half of the length for the rest.
     """
     count, most = len(offsets), encoder.max_length
-    if count <= most:
-        return range(count), slice(0, 0)
-    if encoder.truncation == "right":
-        return range(most), slice(most, count)
+    if count <= most or encoder.truncation == "right":
+        return slice(most, count)
     end = _end_of_head(example, text)
     head = next((place for place, (_, stop) in enumerate(offsets) if stop > end), 0)
     head = head if 2 * head <= most else 0
-    cut = slice(head, head + count - most)
-    return [*range(cut.start), *range(cut.stop, count)], cut
+    return slice(head, head + count - most)
 
 
 def _end_of_head(example: Example, text: str) -> int:
@@ -345,7 +340,11 @@ def _reply_spans(example: Example, tokenizer: Any, text: str) -> list[tuple[int,
     replies = [n for n, each in enumerate(example.messages) if each["role"] == "assistant"]
     for number in replies[-1:] if example.only_last else replies:
         before = render(example.messages[:number], tokenizer, True, tools)
-        through = render(example.messages[: number + 1], tokenizer, tools=tools).rstrip()
+        is_last = number + 1 == len(example.messages)
+        through = (
+            text if is_last else render(example.messages[: number + 1], tokenizer, tools=tools)
+        )
+        through = through.rstrip()
         if not (text.startswith(through) and through.startswith(before.rstrip())):
             raise InputError(
                 "the chat template does not render a conversation turn by turn",

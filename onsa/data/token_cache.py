@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +33,8 @@ Arrays = dict[str, NDArray[np.generic]]
 class Row(NamedTuple):
     """Token ids, which of them are trained, and how many tokens the length limit cut off."""
 
-    ids: Sequence[int]
-    trained: Sequence[bool]
+    ids: NDArray[np.int32]
+    trained: NDArray[np.bool_]
     lost_tokens: int
     cut_tokens: int
 
@@ -99,11 +99,11 @@ class TokenCache:
 
 def _arrays(rows: Mapping[bytes, Row]) -> Arrays:
     lengths = [len(row.ids) for row in rows.values()]
-    trained = np.concatenate([np.asarray(row.trained, dtype=bool) for row in rows.values()])
+    trained = np.concatenate([row.trained for row in rows.values()])
     return {
         "keys": np.frombuffer(b"".join(rows), dtype=np.uint8),
         "ends": np.cumsum(lengths, dtype=np.int64),
-        "ids": np.concatenate([np.asarray(row.ids, dtype=np.int32) for row in rows.values()]),
+        "ids": np.concatenate([row.ids for row in rows.values()]),
         "trained": np.packbits(trained),
         "lost": np.array([row.lost_tokens for row in rows.values()], dtype=np.int32),
         "cut": np.array([row.cut_tokens for row in rows.values()], dtype=np.int32),
@@ -136,9 +136,8 @@ def _read(path: Path, wanted: Collection[bytes]) -> dict[bytes, Row]:
     for number, key in enumerate(_split(arrays["keys"])):
         if key in wanted:
             place = slice(ends[number - 1] if number else 0, ends[number])
-            ids, labels = arrays["ids"][place].tolist(), trained[place].tolist()
             lost, cut = int(arrays["lost"][number]), int(arrays["cut"][number])
-            found[key] = Row(ids, labels, lost, cut)
+            found[key] = Row(arrays["ids"][place], trained[place], lost, cut)
     return found
 
 
