@@ -30,7 +30,14 @@ main()
 
 def start(recipe: Path, output: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", MAIN, "tune", str(recipe), f"output={output}", "--quiet"]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    return subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=_hear_ctrl_c
+    )
+
+
+def _hear_ctrl_c() -> None:
+    """A suite that was started in the background has Ctrl-C ignored, and hands that on."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
