@@ -19,7 +19,7 @@ import torch
 
 from onsa.adapter import Tuned
 from onsa.classifier import Classifier, load_classifier
-from onsa.data.collation import head_batch
+from onsa.data.collation import head_batch, padded
 from onsa.data.encoding import UNTRAINED, Encoded, Encoder, encode_together
 from onsa.data.example import Example
 from onsa.heads import LIKED, OTHER, head_logits, head_of, say
@@ -252,12 +252,8 @@ class Scorer:
     def _losses(self, encoded: Sequence[Encoded], advance: Advance = lambda n: None) -> list[float]:
         losses = [0.0] * len(encoded)
         for batch in self._batches([len(row.ids) for row in encoded]):
-            width = max(len(encoded[row].ids) for row in batch)
-            ids = torch.full((len(batch), width), self.tokenizer.pad_token_id)
-            labels = torch.full((len(batch), width), UNTRAINED)
-            for at, row in enumerate(batch):
-                ids[at, : len(encoded[row].ids)] = torch.tensor(encoded[row].ids)
-                labels[at, : len(encoded[row].labels)] = torch.tensor(encoded[row].labels)
+            ids = padded([encoded[row].ids for row in batch], self.tokenizer.pad_token_id)
+            labels = padded([encoded[row].labels for row in batch], UNTRAINED)
             for row, loss in zip(batch, self._row_losses(ids, labels), strict=True):
                 losses[row] = loss
             advance(len(batch))

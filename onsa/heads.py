@@ -87,6 +87,10 @@ def without_heads(mask: ParameterMask) -> ParameterMask:
 def heads_of(config: Any) -> dict[str, Head]:
     """The heads that a model's config tells of, by task."""
     told = getattr(config, CONFIG_KEY, None) or {}
+    return _heads_in(told)
+
+
+def _heads_in(told: Mapping[str, Any]) -> dict[str, Head]:
     return {task: head_from_json(each) for task, each in told.get("heads", {}).items()}
 
 
@@ -166,10 +170,16 @@ def classifier_class(config: Any) -> Any:
     return known[type(config)]
 
 
+def language_model_config(config: Any) -> Any:
+    """The config without heads."""
+    plain = copy.deepcopy(config)
+    delattr(plain, CONFIG_KEY)
+    return plain
+
+
 def single_config(config: Any, head: Head) -> Any:
     """The config of transformers' own class with this head alone, its labels by name."""
-    single = copy.deepcopy(config)
-    delattr(single, CONFIG_KEY)
+    single = language_model_config(config)
     labels = head.labels or ("LABEL_0",)
     single.id2label = dict(enumerate(labels))
     single.label2id = {label: number for number, label in enumerate(labels)}
@@ -178,18 +188,11 @@ def single_config(config: Any, head: Head) -> Any:
     return single
 
 
-def language_model_config(config: Any) -> Any:
-    """The config without heads."""
-    plain = copy.deepcopy(config)
-    delattr(plain, CONFIG_KEY)
-    return plain
-
-
 def read_heads(folder: Path) -> dict[str, Head]:
     """The heads of the model in a folder, by task; none where it has no config."""
     path = folder / "config.json"
     told = read_json(path).get(CONFIG_KEY) if path.is_file() else None
-    return {task: head_from_json(each) for task, each in (told or {}).get("heads", {}).items()}
+    return _heads_in(told or {})
 
 
 def head_logits(model: Any, task: str, inputs: Mapping[str, Tensor]) -> Tensor:

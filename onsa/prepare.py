@@ -113,8 +113,12 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     check_effects(recipe, tasks)
     check_metric(recipe, tasks)
     virtual_tokens = check_adapters(ways, recipe, model_folder, encoder)
-    if heads:
-        check_heads(next(iter(heads)), virtual_tokens, recipe.training.packing)
+    if heads and virtual_tokens:
+        raise InputError(
+            "virtual tokens are put before prompts, and a task with a head has none",
+            where=f"task {next(iter(heads))}",
+            way_out="choose another method, such as lora or adapter",
+        )
     positions = position_count(model_folder, recipe.trust_remote_code)
     check_rows(both, encoder, positions, virtual_tokens)
     notes = [
@@ -232,22 +236,6 @@ def heads_for(tasks: Sequence[Task], untrained: Sequence[Task]) -> tuple[dict[st
             )
     heads = {task.name: task.head for task in tasks if task.head is not None}
     return heads, len(heads) < len(tasks) + len(untrained)
-
-
-def check_heads(task: str, virtual_tokens: int, packing: bool) -> None:
-    """Refuse what a task with a head cannot be trained with."""
-    if virtual_tokens:
-        raise InputError(
-            "virtual tokens are put before prompts, and a task with a head has none",
-            where=f"task {task}",
-            way_out="choose another method, such as lora or adapter",
-        )
-    if packing:
-        raise InputError(
-            "packing is of replies, and the task has a head, which reads one text at a time",
-            where=f"task {task}",
-            way_out="take 'packing' out",
-        )
 
 
 def speaks(tasks: Sequence[Task]) -> bool:
@@ -397,7 +385,7 @@ def unknown_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
     notes = []
     for task in tasks:
         rows = [row.ids for row in encoder.encode_all(task.train)]
-        count, tokens = sum(list(ids).count(unknown) for ids in rows), sum(map(len, rows))
+        count, tokens = sum(ids.count(unknown) for ids in rows), sum(map(len, rows))
         if count:
             notes.append(
                 f"task {task.name}: {count:,} of {tokens:,} tokens ({count / tokens:.1%}) are "

@@ -159,6 +159,19 @@ def test_replies_and_heads_in_one_run(keys: Any, head_tasks: Any, task_files: An
     torch.testing.assert_close(backbone.embed_tokens.weight, model.model.embed_tokens.weight)
 
 
+def test_replies_are_packed_beside_heads_that_are_not(
+    keys: Any, head_tasks: Any, task_files: Any
+) -> None:
+    echo = {"name": "echo", "train": str(task_files["echo"]), "eval_rows": 8, "max_new_tokens": 4}
+    tasks = [echo, head_tasks[0]]
+    run = tune(**keys("llama", method="full", tasks=tasks, packing=True, max_length=64))
+    (step,) = [record for record in run.history if record.name == "full"]
+    assert all(loss > 0 for points in step.facts["curve"].values() for _, loss in points)
+    assert set(step.facts["curve"]) == {"echo", "colour"}
+    with pytest.raises(InputError, match="packing has no effect on the heads"):
+        tune(**keys("llama", method="full", tasks=head_tasks, packing=True))
+
+
 def test_the_losses_are_those_of_transformers(keys: Any, head_tasks: Any) -> None:
     """Beside what transformers' own class says for the same rows; a regression's by its spread."""
     run = tune(**keys(method="full"))
