@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
-from onsa.data.encoding import Encoded, Encoder, encode
+from onsa.data.encoded import Encoded
+from onsa.data.encoding import Encoder, encode
 from onsa.data.example import Example
 from onsa.data.token_cache import TokenCache
-from onsa.models import load_tokenizer
+from onsa.models.tokenizer import load_tokenizer
 
 ROWS = 20_000
 TURNS = 3

@@ -20,7 +20,9 @@ from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.evaluation import Scorer
-from onsa.models import device, load_model, load_tokenizer
+from onsa.models.device import device
+from onsa.models.loading import load_model
+from onsa.models.tokenizer import load_tokenizer
 from onsa.weights import Weights
 
 ROWS, NEW_TOKENS, BATCH = 24, 16, 24

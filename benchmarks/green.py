@@ -21,7 +21,7 @@ from benchmarks.step import Copy
 from onsa.choosing.choices import block_count, choose
 from onsa.choosing.flops import Work, best_choice, step_costs
 from onsa.methods.green import backward_budget
-from onsa.models import read_config
+from onsa.models.loading import read_config
 from onsa.training.steering import let_train
 from onsa.weights import Weights
 

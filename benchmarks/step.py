@@ -27,7 +27,8 @@ import torch
 from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
 from onsa.isolation import Hold
 from onsa.masks import ParameterMask
-from onsa.models import compute_dtype, device, load_model
+from onsa.models.device import compute_dtype, device
+from onsa.models.loading import load_model
 from onsa.weight_ops import random_entries
 from onsa.weights import Weights
 

@@ -23,7 +23,7 @@ import torch
 
 import onsa
 from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
-from onsa.models import compute_dtype
+from onsa.models.device import compute_dtype
 from onsa.run import Run
 from onsa.training.train import make_plan
 

@@ -45,3 +45,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
         return f"did you mean {near[0]!r}?"
     more = f" and {len(known) - MOST_NAMED} more" if len(known) > MOST_NAMED else ""
     return f"known here: {', '.join(known[:MOST_NAMED]) or 'none'}{more}"
+
+
+def shortened(fault: Exception) -> str:
+    """A library's message, in one line that is not too long."""
+    text = " ".join(str(fault).split())
+    return f"{type(fault).__name__}: {text if len(text) <= 160 else text[:160] + '…'}"

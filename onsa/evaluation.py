@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onsa.adapter import Tuned
-from onsa.classifier import Classifier, load_classifier
 from onsa.data.collation import head_batch, padded
-from onsa.data.encoding import UNTRAINED, Encoded, Encoder, encode_together
+from onsa.data.encoded import UNTRAINED, Encoded
+from onsa.data.encoding import Encoder, encode_together
 from onsa.data.example import Example
-from onsa.heads import LIKED, OTHER, head_logits, head_of, say
 from onsa.losses import row_losses, token_losses
-from onsa.models import compute_dtype, device, load_model, positions_of
-from onsa.recipe import Training
+from onsa.models.classifier import Classifier, load_classifier
+from onsa.models.device import compute_dtype, device
+from onsa.models.heads import LIKED, OTHER, head_logits, head_of, say
+from onsa.models.loading import load_model
+from onsa.models.positions import positions_of
+from onsa.models.virtual_tokens import generate, needs_equal_lengths
+from onsa.recipe.training import Training
 from onsa.tasks import VERDICTS
 from onsa.training.memory import scoring_fits
-from onsa.virtual_tokens import generate, needs_equal_lengths
 
 if TYPE_CHECKING:
     from onsa.progress import Advance

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onsa.data.encoding import UNTRAINED
-from onsa.heads import head_logits, head_loss, head_of
-from onsa.virtual_tokens import embedded_tokens
+from onsa.data.encoded import UNTRAINED
+from onsa.models.heads import head_logits, head_loss, head_of
+from onsa.models.virtual_tokens import embedded_tokens
 
 
 def token_losses(

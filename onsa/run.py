@@ -23,13 +23,13 @@ from onsa.adapter import Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import digest_of_json, publish_folder, read_json, write_json
 from onsa.masks import ParameterMask
-from onsa.models import copy_companions
+from onsa.models.saving import copy_companions
 from onsa.progress import Progress, clock
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.data.encoding import Encoder
-    from onsa.recipe import Recipe
+    from onsa.recipe.schema import Recipe
     from onsa.tasks import Task
 
 Result = TypeVar("Result")

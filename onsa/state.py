@@ -14,9 +14,9 @@ from pydantic import Field
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
-from onsa.heads import head_from_json
 from onsa.masks import ParameterMask
-from onsa.recipe import Recipe
+from onsa.models.heads import head_from_json
+from onsa.recipe.schema import Recipe
 from onsa.run import Run
 from onsa.settings import Settings, validated
 from onsa.tasks import Task, find_kind

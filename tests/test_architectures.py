@@ -16,14 +16,14 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 import onsa
-from onsa.base_model import check_model, position_count
 from onsa.choosing.choices import block_count, choose, depth_of, tied_head
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.methods import all_methods
 from onsa.methods.layernorm import output_norms
-from onsa.models import place_of
-from onsa.prepare import model_notes
+from onsa.models.base_model import check_model, position_count
+from onsa.models.places import place_of
+from onsa.prepare.notes import model_notes
 from onsa.weights import Weights
 from tests.conftest import ARCHITECTURES, write_rows
 from tests.test_methods import LIKE_IA3, loads, models

@@ -24,8 +24,9 @@ from onsa.commands.report import read_report
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.methods import all_methods, method_settings
-from onsa.prepare import identity
-from onsa.recipe import Recipe, build_recipe, read_raw
+from onsa.prepare.ready import identity
+from onsa.recipe.reading import build_recipe, read_raw
+from onsa.recipe.schema import Recipe
 from onsa.run import claim_folder
 from onsa.state import load_state
 from onsa.weights import Weights

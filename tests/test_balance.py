@@ -18,11 +18,12 @@ from onsa.commands.check_view import show
 from onsa.commands.tune import tune
 from onsa.data.balance import balanced, label_balance, label_counts, label_of, task_weights
 from onsa.data.batches import plan_epochs, rows_by_task
-from onsa.data.encoding import Encoded
+from onsa.data.encoded import Encoded
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json, write_text
-from onsa.recipe import Temperature, build_recipe
+from onsa.recipe.reading import build_recipe
+from onsa.recipe.schema import Temperature
 from onsa.settings import Settings
 from onsa.tasks import load_task
 

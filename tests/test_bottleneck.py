@@ -21,8 +21,8 @@ from onsa.commands.chat import load_scorer, reply_to
 from onsa.commands.merge import merge_adapter
 from onsa.errors import InputError
 from onsa.methods.bottleneck import Bottleneck, add_bottlenecks
-from onsa.models import load_model
-from onsa.peft_bottleneck import BottleneckConfig, BottleneckLayer
+from onsa.models.loading import load_model
+from onsa.models.peft_bottleneck import BottleneckConfig, BottleneckLayer
 from onsa.weights import Weights
 from tests.conftest import ARCHITECTURES, SHAPE
 
@@ -127,7 +127,7 @@ try:
     AutoPeftModelForCausalLM.from_pretrained(sys.argv[1])
 except KeyError as fault:
     print(fault)
-import onsa.peft_bottleneck
+import onsa.models.peft_bottleneck
 model = AutoPeftModelForCausalLM.from_pretrained(sys.argv[1]).eval()
 with torch.inference_mode():
     torch.save(model(torch.arange(3, 40)[None]).logits, sys.argv[2])
@@ -147,7 +147,7 @@ def test_a_run_s_adapter_loads_in_a_process_that_imports_one_module(
     stored = load_file(run / "model" / "adapter_model.safetensors")
     assert sum(tensor.numel() for tensor in stored.values()) == BLOCKS * 2 * ONE
     card = (run / "model" / "README.md").read_text(encoding="utf-8")
-    assert "import onsa.peft_bottleneck\nfrom peft import AutoPeftModelForCausalLM" in card
+    assert "import onsa.models.peft_bottleneck\nfrom peft import AutoPeftModelForCausalLM" in card
     said = load_alone(run / "model", tmp_path / "logits.pt")
     assert said.strip() == "'ONSA_BOTTLENECK'"  # what PEFT says before the import
     ours = load_model(Adapter(run / "model", Weights(run.base.folder))).eval()

@@ -11,7 +11,7 @@ import torch
 import onsa
 from onsa.choosing.choices import choose, rates
 from onsa.errors import InputError
-from onsa.recipe import Training
+from onsa.recipe.training import Training
 from onsa.weights import Weights
 
 LLAMA = {

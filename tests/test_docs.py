@@ -16,7 +16,9 @@ import yaml
 from onsa.cli import Misuse, _without_language, app
 from onsa.commands.add import Addition
 from onsa.methods import method_settings
-from onsa.recipe import Recipe, build_recipe, validated
+from onsa.recipe.reading import build_recipe
+from onsa.recipe.schema import Recipe
+from onsa.settings import validated
 from onsa.tasks import find_kind
 
 ROOT = Path(__file__).parent.parent

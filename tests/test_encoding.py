@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from onsa.data.batches import plan_epochs, plan_tokens, processed_tokens, trained_tokens
-from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.data.encoded import UNTRAINED, Encoded
+from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.models import PLAIN_TEMPLATE
+from onsa.models.tokenizer import PLAIN_TEMPLATE
 
 
 def conversation(*turns: str) -> Example:

@@ -11,7 +11,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.encoded import UNTRAINED
+from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.evaluation import Scorer
 from onsa.losses import token_losses

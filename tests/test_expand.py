@@ -17,7 +17,9 @@ from onsa.commands.chat import load_scorer, reply_to
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.methods.expand import Expand, add_blocks, block_order, deepen
-from onsa.models import import_base, place_of, save_by_parameter
+from onsa.models.importing import import_base
+from onsa.models.places import place_of
+from onsa.models.saving import save_by_parameter
 from onsa.run import Run, Step
 from onsa.state import load_state
 from onsa.weights import Weights

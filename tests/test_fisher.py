@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from onsa.choosing.fisher import fisher_diagonal, log_likelihood
-from onsa.data.encoding import UNTRAINED, Encoded
+from onsa.data.encoded import UNTRAINED, Encoded
 
 ROWS = [
     Encoded([5, 6, 7, 8, 9], [UNTRAINED, UNTRAINED, 7, 8, 9]),

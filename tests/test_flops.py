@@ -22,7 +22,7 @@ from onsa.choosing.flops import (
     forward_cost,
     step_costs,
 )
-from onsa.models import Place, place_of
+from onsa.models.places import Place, place_of
 from onsa.training.steering import let_train
 
 ROWS, LENGTH = 3, 40

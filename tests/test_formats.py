@@ -12,7 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.encoded import UNTRAINED
+from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.formats import format_of
 from onsa.data.formats._likely import likely_readings

@@ -20,7 +20,8 @@ from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json
-from onsa.heads import (
+from onsa.methods import all_methods
+from onsa.models.heads import (
     Head,
     head_logits,
     head_loss,
@@ -28,9 +29,8 @@ from onsa.heads import (
     owner_of,
     plain_names,
 )
-from onsa.methods import all_methods
-from onsa.models import load_model, peft
-from onsa.prepare import unknown_notes
+from onsa.models.loading import load_model, peft
+from onsa.prepare.notes import unknown_notes
 from onsa.tasks import Task
 from onsa.tasks._labels import LabelSettings
 from onsa.weights import Weights
@@ -223,7 +223,7 @@ def test_names_of_a_plain_class(keys: Any) -> None:
     run = tune(**keys(method="full"))
     weights = run.stages[-1].weights
     assert isinstance(weights, Weights)
-    from onsa.models import read_config
+    from onsa.models.loading import read_config
 
     names = plain_names(weights.names, read_config(weights.folder), "colour")
     assert names["classifier.weight"] == "heads.colour.classifier.weight"

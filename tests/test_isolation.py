@@ -14,7 +14,7 @@ from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.isolation import Hold, prove_held
 from onsa.masks import ParameterMask
-from onsa.recipe import Training
+from onsa.recipe.training import Training
 from onsa.run import Run
 from onsa.training.train import train
 from onsa.weights import Weights

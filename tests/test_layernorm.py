@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 import onsa
 from onsa.errors import InputError
 from onsa.methods.layernorm import LayerNorm, largest_entries, largest_tensors, output_norms
-from onsa.models import place_of
+from onsa.models.places import place_of
 from onsa.run import Run
 from onsa.settings import validated
 from onsa.weights import Weights

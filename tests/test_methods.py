@@ -161,7 +161,8 @@ def loads_with_transformers(folder: Path) -> Any:
 def loads_with_peft(folder: Path) -> Any:
     """As PEFT does by itself; what is missing would start at random.
 
-    PEFT has no bottleneck adapters: `adapter` needs `onsa.peft_bottleneck` imported, as it is here.
+    PEFT has no bottleneck adapters: `adapter` needs `onsa.models.peft_bottleneck` imported, as it
+    is here.
     tests/test_bottleneck.py loads one in a process of its own, which imports nothing else of onsa.
     """
     stored = load_file(folder / "adapter_model.safetensors")

@@ -16,11 +16,11 @@ from transformers import AutoModelForCausalLM
 
 import onsa
 from onsa.data.batches import plan_epochs, sequences_of
-from onsa.data.encoding import UNTRAINED, Encoded
+from onsa.data.encoded import UNTRAINED, Encoded
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.losses import token_losses
-from onsa.models import first_position
+from onsa.models.positions import first_position
 from onsa.training.packing import PackingCollator, measure_neighbours, require_apart
 from onsa.training.trainer import _Collator
 from tests.conftest import ARCHITECTURES

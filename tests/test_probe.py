@@ -18,7 +18,7 @@ from onsa.errors import InputError
 from onsa.evaluation import Scorer
 from onsa.files import read_json
 from onsa.metrics.text import final_number
-from onsa.prepare import PROBE, PROBE_FOLDER, load_tasks
+from onsa.prepare.tasks import PROBE, PROBE_FOLDER, load_tasks
 from tests.command_line import onsa as command
 from tests.command_line import task, write_recipe
 
@@ -105,7 +105,7 @@ def test_examples_never_show_the_row_that_is_asked(recipe: Any) -> None:
 
 def load_tasks_of(recipe: Any) -> Any:
     from onsa.methods import method_settings
-    from onsa.recipe import build_recipe
+    from onsa.recipe.reading import build_recipe
 
     return load_tasks(build_recipe(recipe(), method_settings()).tasks, Path.cwd(), 0)[0]
 

@@ -13,14 +13,15 @@ from peft import AutoPeftModelForCausalLM, PeftModel
 from transformers import AutoModelForCausalLM
 
 import onsa
-from onsa import quantization
-from onsa.base_model import open_tuned
 from onsa.commands.chat import load_scorer, reply_to
 from onsa.commands.merge import difference_in_use, fold, merge_adapter
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.methods.lora import Lora, add_lora
-from onsa.models import load_dequantised, load_model, load_quantised, save_trained
+from onsa.models import quantization
+from onsa.models.base_model import open_tuned
+from onsa.models.loading import load_dequantised, load_model, load_quantised
+from onsa.models.saving import save_trained
 from onsa.weights import Weights
 from tests.command_line import onsa as command
 from tests.conftest import ARCHITECTURES

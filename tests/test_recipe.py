@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from onsa.errors import InputError
-from onsa.recipe import Recipe, Settings, build_recipe, load_yaml, read_raw
+from onsa.plain_yaml import load_yaml
+from onsa.recipe.reading import build_recipe, read_raw
+from onsa.recipe.schema import Recipe
+from onsa.settings import Settings
 
 
 class Mixing(Settings):

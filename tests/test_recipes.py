@@ -18,8 +18,10 @@ from onsa.commands.tune import carry_out, read_recipe
 from onsa.files import read_json, write_json
 from onsa.methods import all_methods, method_settings
 from onsa.methods.cpi_ft import CpiFt
-from onsa.recipe import Recipe, build_recipe, read_raw, validated
+from onsa.recipe.reading import build_recipe, read_raw
+from onsa.recipe.schema import Recipe
 from onsa.run import Run
+from onsa.settings import validated
 from onsa.tasks import find_kind
 
 PAGES = Path(__file__).parent.parent / "docs" / "methods"

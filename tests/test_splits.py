@@ -18,7 +18,7 @@ from onsa.data.example import Example
 from onsa.data.overlap import prompt_key, row_of, together
 from onsa.data.split import Fold, sample_rows, split, split_fold, split_last, split_rows
 from onsa.errors import InputError
-from onsa.recipe import read_raw
+from onsa.recipe.reading import read_raw
 from onsa.tasks import Task, all_kinds, load_task
 
 SHARED = Path(

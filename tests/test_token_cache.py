@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onsa.data import encoding
-from onsa.data.encoding import Encoded, Encoder
+from onsa.data.encoded import Encoded
+from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.token_cache import TokenCache
 from onsa.errors import InputError

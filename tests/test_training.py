@@ -14,12 +14,13 @@ from transformers import AutoModelForCausalLM
 
 import onsa
 from onsa.data.batches import plan_batches, plan_epochs, plan_tokens, sequences_of
-from onsa.data.encoding import UNTRAINED, Encoded, Encoder
+from onsa.data.encoded import UNTRAINED, Encoded
+from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.losses import token_losses
-from onsa.recipe import Training
+from onsa.recipe.training import Training
 from onsa.run import Run
 from onsa.training.noise import noisy_embeddings, set_dropout
 from onsa.training.train import train

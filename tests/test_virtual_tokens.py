@@ -19,7 +19,8 @@ from transformers import AutoModelForCausalLM
 import onsa
 from onsa.commands.chat import load_scorer, reply_to
 from onsa.commands.merge import merge_adapter
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.encoded import UNTRAINED
+from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.evaluation import Scorer
@@ -32,7 +33,7 @@ from onsa.methods.soft_prompts import (
     PTuning,
     add_virtual_tokens,
 )
-from onsa.models import save_trained
+from onsa.models.saving import save_trained
 from onsa.run import Run
 from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights

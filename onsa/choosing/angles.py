@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from onsa.models import place_of
+from onsa.models.places import place_of
 from onsa.weight_ops import in_order, pieces
 from onsa.weights import Weights, require_same_tensors
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 from onsa.errors import InputError
 from onsa.masks import ParameterMask, fitting_names
-from onsa.models import place_of
-from onsa.recipe import Training
+from onsa.models.places import place_of
+from onsa.recipe.training import Training
 from onsa.weight_ops import Shapes
 
 Part = Literal["embedding", "attention", "mlp", "norm", "head", "bias"]

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from onsa.data.collation import head_batch
-from onsa.data.encoding import Encoded, Encoder
-from onsa.heads import drawn_targets, head_logits, head_loss, head_of
+from onsa.data.encoded import Encoded
+from onsa.data.encoding import Encoder
 from onsa.losses import reply_logits
-from onsa.models import device, load_model
+from onsa.models.device import device
+from onsa.models.heads import drawn_targets, head_logits, head_loss, head_of
+from onsa.models.loading import load_model
 from onsa.weights import Weights, write_weights
 
 if TYPE_CHECKING:

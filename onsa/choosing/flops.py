@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onsa.choosing.choices import tied_head
-from onsa.models import place_of
+from onsa.models.places import place_of
 from onsa.tensor_file import Shape
 
 UNITS = 1000  # that a budget is divided into

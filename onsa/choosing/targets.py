@@ -17,7 +17,7 @@ from torch import Tensor
 
 from onsa.errors import InputError, did_you_mean
 from onsa.masks import ParameterMask
-from onsa.models import place_of
+from onsa.models.places import place_of
 
 PROJECTIONS = ("query", "key", "value")
 SEPARATE = {"query": "q_proj", "key": "k_proj", "value": "v_proj"}

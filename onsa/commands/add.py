@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from onsa.base_model import find_model, position_count
 from onsa.commands.report import read_report
 from onsa.commands.tune import export
 from onsa.cores import saliency
@@ -23,17 +22,16 @@ from onsa.data.split import sample_rows
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
 from onsa.masks import ParameterMask, union
-from onsa.prepare import (
-    check_rows,
-    find_base,
-    length_notes,
-    load_encoder,
-    load_tasks,
-    overlap_notes,
-    task_notes,
-)
+from onsa.models.base_model import find_model, position_count
+from onsa.prepare.checks import check_rows
+from onsa.prepare.encoder import load_encoder
+from onsa.prepare.notes import length_notes, overlap_notes, task_notes
+from onsa.prepare.ready import find_base
+from onsa.prepare.tasks import load_tasks
 from onsa.progress import Progress
-from onsa.recipe import BEST_STATE_KEYS, EITHER_OR, Recipe, build_recipe, read_raw
+from onsa.recipe.reading import build_recipe, read_raw
+from onsa.recipe.schema import Recipe
+from onsa.recipe.training import BEST_STATE_KEYS, EITHER_OR
 from onsa.report.facts import origin, with_addition
 from onsa.report.write import write_report
 from onsa.run import Run, claim_folder

@@ -11,13 +11,14 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from onsa.base_model import position_count
 from onsa.data.example import Example
 from onsa.data.prompting import prompted
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
-from onsa.prepare import ASKED, check_rows
-from onsa.recipe import Prompt
+from onsa.models.base_model import position_count
+from onsa.prepare.checks import check_rows
+from onsa.prepare.tasks import ASKED
+from onsa.recipe.prompt import Prompt
 from onsa.run import Run
 from onsa.tasks import Task
 

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from onsa.base_model import find_tuned, open_tuned
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.evaluation import Scorer
 from onsa.language import tell
-from onsa.models import compute_dtype, device, load_model, load_tokenizer
+from onsa.models.base_model import find_tuned, open_tuned
+from onsa.models.device import compute_dtype, device
+from onsa.models.loading import load_model
+from onsa.models.tokenizer import load_tokenizer
 
 
 def converse(run: Path, system: str, max_new_tokens: int) -> None:

@@ -13,19 +13,16 @@ import torch
 from onsa.commands.tune import read_recipe, tokens_to_train, ways_of
 from onsa.data.balance import label_balance
 from onsa.data.batches import cut_facts
-from onsa.data.encoding import UNTRAINED, Encoder
+from onsa.data.encoded import UNTRAINED
+from onsa.data.encoding import Encoder
 from onsa.inspection.notes import inspection_notes, near_is_missing
-from onsa.models import compute_dtype, device, place_of
-from onsa.prepare import make_ready
-from onsa.recipe import Recipe, Training
+from onsa.models.device import compute_dtype, device
+from onsa.models.places import place_of
+from onsa.prepare.ready import make_ready
+from onsa.recipe.schema import Recipe
+from onsa.recipe.training import Training
 from onsa.tasks import Task
-from onsa.training.memory import (
-    changes,
-    largest_batch,
-    memory_there,
-    scoring_bytes,
-    training_bytes,
-)
+from onsa.training.memory import changes, largest_batch, memory_there, scoring_bytes, training_bytes
 from onsa.weights import Weights
 
 BYTES_PER_WEIGHT = 4

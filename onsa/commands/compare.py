@@ -12,16 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from onsa.base_model import position_count
 from onsa.commands.tune import Result, end_scores, export, read_recipe, run_method
 from onsa.commands.ways import BASE, Budget, Way, find_ways, tokens_for
 from onsa.data.budget import tokens_for_replies
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
 from onsa.files import write_json, write_text
-from onsa.prepare import Ready, begin_run, check_adapters, check_rows, identity, make_ready
+from onsa.models.base_model import position_count
+from onsa.prepare.checks import check_adapters, check_rows
+from onsa.prepare.ready import Ready, begin_run, identity, make_ready
 from onsa.progress import Progress
-from onsa.recipe import Recipe
+from onsa.recipe.schema import Recipe
 from onsa.report.costs import spent, stored_bytes
 from onsa.report.facts import origin, task_facts
 from onsa.report.ranking import Outcome, rank

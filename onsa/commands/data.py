@@ -176,8 +176,8 @@ def _tokenizer(model: str | None) -> Any:
     """The tokenizer of a folder or of a model on the hub; a plain template where it has none."""
     if model is None:
         return None
-    from onsa.base_model import find_model
-    from onsa.models import PLAIN_TEMPLATE, load_tokenizer
+    from onsa.models.base_model import find_model
+    from onsa.models.tokenizer import PLAIN_TEMPLATE, load_tokenizer
 
     folder = Path(model) if Path(model).is_dir() else find_model(model, Path())
     try:

@@ -19,7 +19,7 @@ from onsa.errors import InputError
 from onsa.files import cache_folder, publish_folder
 from onsa.methods import method_settings
 from onsa.progress import Progress
-from onsa.recipe import build_recipe
+from onsa.recipe.reading import build_recipe
 from onsa.run import Run
 from onsa.state import FILE as STATE
 from onsa.state import load_state

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from onsa.adapter import Adapter
-from onsa.classifier import Classifier
 from onsa.commands.given import Given, labels_for, open_given
 from onsa.errors import InputError
 from onsa.evaluation import run_scoring
 from onsa.files import write_json, write_text
 from onsa.methods import method_settings
-from onsa.prepare import load_tasks, probe_tasks, task_notes
+from onsa.models.classifier import Classifier
+from onsa.prepare.notes import task_notes
+from onsa.prepare.tasks import load_tasks, probe_tasks
 from onsa.progress import Progress
-from onsa.recipe import Recipe, build_recipe, read_raw
+from onsa.recipe.reading import build_recipe, read_raw
+from onsa.recipe.schema import Recipe
 from onsa.report.evaluation_page import evaluated, render_evaluation
 from onsa.report.facts import origin
 from onsa.report.rows import write_rows

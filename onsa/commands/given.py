@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from onsa.adapter import CONFIG_FILE, Adapter, Tuned
-from onsa.base_model import check_model, find_model, open_tuned, position_count
-from onsa.classifier import Classifier, head_for, is_classifier
 from onsa.data.encoding import Encoder
 from onsa.errors import InputError
 from onsa.files import read_json
-from onsa.heads import is_generative, read_heads
-from onsa.models import TOKENIZER_FILES, read_config
-from onsa.prepare import check_rows, load_encoder, speaks
-from onsa.recipe import Recipe
+from onsa.models.base_model import check_model, find_model, open_tuned, position_count
+from onsa.models.classifier import Classifier, head_for, is_classifier
+from onsa.models.heads import is_generative, read_heads
+from onsa.models.loading import read_config
+from onsa.models.tokenizer import TOKENIZER_FILES
+from onsa.prepare.checks import check_rows
+from onsa.prepare.encoder import load_encoder
+from onsa.prepare.tasks import speaks
+from onsa.recipe.schema import Recipe
 from onsa.report.words import NAMES
 from onsa.tasks import Task
 

@@ -16,7 +16,7 @@ from onsa.files import write_text
 from onsa.language import tell
 from onsa.metrics.guess import likely_kind
 from onsa.plain_yaml import load_yaml
-from onsa.recipe import NAME
+from onsa.recipe.schema import NAME
 from onsa.tasks import find_kind
 
 HEAD = """\

@@ -7,19 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from onsa.adapter import Adapter
-from onsa.base_model import find_tuned, open_tuned
-from onsa.errors import InputError
+from onsa.errors import InputError, shortened
 from onsa.files import publish_folder
-from onsa.models import (
-    PROBE_ROWS,
-    PROBE_TOKENS,
-    copy_companions,
-    device,
-    load_dequantised,
-    load_model,
-    probe_logits,
-    shortened,
-)
+from onsa.models.base_model import find_tuned, open_tuned
+from onsa.models.device import device
+from onsa.models.loading import load_dequantised, load_model
+from onsa.models.logits import PROBE_ROWS, PROBE_TOKENS, probe_logits
+from onsa.models.saving import copy_companions
 from onsa.report.words import memory
 
 TOLERANCE = 1e-4  # of the largest logit; float32 leaves about 1e-6

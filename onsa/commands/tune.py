@@ -16,7 +16,8 @@ from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
 from onsa.files import publish_folder, read_json, write_json
-from onsa.heads import (
+from onsa.methods import all_methods, chosen_settings, method_settings
+from onsa.models.heads import (
     classifier_class,
     heads_of,
     is_generative,
@@ -27,11 +28,13 @@ from onsa.heads import (
     single_config,
     write_single_adapter,
 )
-from onsa.methods import all_methods, chosen_settings, method_settings
-from onsa.models import copy_companions, load_model, read_config
-from onsa.prepare import Ways, open_run
+from onsa.models.loading import load_model, read_config
+from onsa.models.saving import copy_companions
+from onsa.prepare.checks import Ways
+from onsa.prepare.ready import open_run
 from onsa.progress import Progress
-from onsa.recipe import Recipe, build_recipe, read_raw
+from onsa.recipe.reading import build_recipe, read_raw
+from onsa.recipe.schema import Recipe
 from onsa.report.facts import collect, ends
 from onsa.report.rows import write_rows
 from onsa.report.write import write_report

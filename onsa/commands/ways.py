@@ -13,9 +13,10 @@ from onsa.data.batches import trained_tokens
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json, read_json, write_json
 from onsa.methods import Method, all_methods
-from onsa.prepare import Ready, begin_run
+from onsa.prepare.ready import Ready, begin_run
 from onsa.progress import Progress
-from onsa.recipe import Recipe, Training
+from onsa.recipe.schema import Recipe
+from onsa.recipe.training import Training
 from onsa.report.costs import spent
 from onsa.training.train import make_plan
 

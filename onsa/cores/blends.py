@@ -20,8 +20,8 @@ from torch import Tensor
 
 from onsa.cores.rules import Rules
 from onsa.errors import InputError, did_you_mean
-from onsa.heads import shared
 from onsa.masks import Bits, ParameterMask, byte_count, unpack
+from onsa.models.heads import shared
 from onsa.tensor_file import scratch
 from onsa.weight_ops import in_order, noise, pieces, require_share, top_share
 from onsa.weights import Weights

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from onsa.cores.rules import Rules
 from onsa.errors import InputError
-from onsa.heads import shared
 from onsa.masks import Bits, ParameterMask
+from onsa.models.heads import shared
 from onsa.weight_ops import (
     Shapes,
     count_of_share,

@@ -14,7 +14,8 @@ from onsa.cores.fusion import fuse
 from onsa.cores.grouping import overlap_matrix
 from onsa.cores.saliency import core_region
 from onsa.masks import ParameterMask
-from onsa.models import copy_companions, place_of
+from onsa.models.places import place_of
+from onsa.models.saving import copy_companions
 from onsa.weights import Weights
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.recipe import TaskBalance, Temperature
+from onsa.recipe.schema import TaskBalance, Temperature
 
 Balance = Literal["none", "oversample", "undersample", "weights"]
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 
-from onsa.data.encoding import Encoded
+from onsa.data.encoded import Encoded
 
 Row = tuple[str, int]
 Plan = list[list[Row]]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onsa.data.encoding import Encoded
+from onsa.data.encoded import Encoded
 
 
 def padded(rows: Sequence[Sequence[int]], filler: int) -> Tensor:

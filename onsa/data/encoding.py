@@ -4,55 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
-from onsa.data.example import Example, Message
+from onsa.data.encoded import UNTRAINED, Encoded
+from onsa.data.example import Example
+from onsa.data.head_inputs import encode_for_a_head
+from onsa.data.rendering import Rendered, end_tokens, render, render_row
 from onsa.data.token_cache import Row, TokenCache
 from onsa.errors import InputError
 from onsa.files import digest_of_json
 
-UNTRAINED = -100
 AT_ONCE = 1000  # rows that are rendered and tokenised together
 ROWS_A_FILE = 20_000  # of the cache
 LEAST_CACHED = 1000  # fewer rows are encoded sooner than a person notices
 
 Truncation = Literal["right", "left"]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Token ids of one example; `labels` equal the ids where trained, elsewhere `UNTRAINED`.
-
-    Both are kept as arrays of 32-bit integers, a fifth of what a list of numbers takes.
-    """
-
-    ids: Sequence[int]
-    labels: Sequence[int]
-    lost_tokens: int = 0  # reply tokens, or tokens a head would read, that the limit cut off
-    cut_tokens: int = 0  # all that it cut off
-    weight: float = 1.0  # of its loss
-    target: int | float | tuple[int, ...] | None = None  # for a head; there are no labels then
-    type_ids: Sequence[int] | None = None  # of which text of a pair each token is, for BERT's kin
-    other_ids: Sequence[int] | None = None  # of the reply that was not liked, for a ranking
-
-    def __post_init__(self) -> None:
-        for name in ("ids", "labels"):
-            if not isinstance(getattr(self, name), array):
-                object.__setattr__(self, name, array("i", getattr(self, name)))
-
-    @cached_property
-    def trained_tokens(self) -> int:
-        """Tokens that are trained; what a head says counts as one."""
-        if self.target is not None:
-            return 1
-        # The first token is never predicted, so it never counts.
-        return max(0, len(self.labels) - 1) - self.labels[1:].count(UNTRAINED)
 
 
 class Encoder:
@@ -101,13 +70,6 @@ class Encoder:
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-class Rendered(NamedTuple):
-    """A conversation as text, and the places (start, end) of the replies that are trained."""
-
-    text: str
-    spans: list[tuple[int, int]]
-
-
 def encode(example: Example, encoder: Encoder) -> Encoded:
     """Ids and labels of a conversation, every reply in it trained up to and with its end token.
 
@@ -118,8 +80,8 @@ def encode(example: Example, encoder: Encoder) -> Encoded:
             or leaves out tools.
     """
     if example.target is not None:
-        return _encode_for_a_head(example, encoder)
-    rendered = _rendered(example, encoder.tokenizer)
+        return encode_for_a_head(example, encoder)
+    rendered = render_row(example, encoder.tokenizer)
     encoding = encoder.tokenizer(
         rendered.text, add_special_tokens=False, return_offsets_mapping=True
     )
@@ -148,7 +110,7 @@ def encode_together(
 
 def _encode_many(examples: Sequence[Example], encoder: Encoder) -> list[Encoded]:
     try:
-        rendered = [_rendered(example, encoder.tokenizer) for example in examples]
+        rendered = [render_row(example, encoder.tokenizer) for example in examples]
         encodings = encoder.tokenizer(
             [each.text for each in rendered], add_special_tokens=False, return_offsets_mapping=True
         )
@@ -223,140 +185,6 @@ def _end_of_head(example: Example, text: str) -> int:
     return 0
 
 
-def _encode_for_a_head(example: Example, encoder: Encoder) -> Encoded:
-    """The ids of what a head reads: as plain transformers encodes a text or a pair.
-
-    A tokenizer without a form for pairs (most causal models') gets both as one text. Of a ranking
-    it is the whole conversation, with the reply that is liked and with the other one.
-    """
-    if "rejected" in example.extra:
-        other = {**example.messages[-1], "content": example.extra["rejected"]}
-        liked, rejected = (
-            _conversation_ids((*example.prompt, reply), example.extra.get("tools"), encoder)
-            for reply in (example.messages[-1], other)
-        )
-        limit = encoder.max_length
-        lost = max(0, len(liked) - limit) + max(0, len(rejected) - limit)
-        # Cut on the left: what tells the replies apart is at the end.
-        return _for_a_head(example, liked[-limit:], lost, other_ids=rejected[-limit:])
-    tokenizer, texts = encoder.tokenizer, example.texts
-    specials = tokenizer.num_special_tokens_to_add
-    if len(texts) == 2 and specials(pair=True) <= specials(pair=False):
-        texts = ("\n\n".join(texts),)
-    whole = cut = tokenizer(*texts)
-    if len(whole["input_ids"]) > encoder.max_length:
-        with _cut_at(tokenizer, encoder.truncation):
-            cut = tokenizer(*texts, truncation=True, max_length=encoder.max_length)
-    lost = len(whole["input_ids"]) - len(cut["input_ids"])
-    type_ids = list(cut["token_type_ids"]) if any(cut.get("token_type_ids") or ()) else None
-    if not cut["input_ids"]:
-        raise InputError("no token is left of the text", where=example.source, way_out="mend it")
-    return _for_a_head(example, list(cut["input_ids"]), lost, type_ids=type_ids)
-
-
-def _for_a_head(example: Example, ids: list[int], lost: int, **more: Any) -> Encoded:
-    return Encoded(
-        ids, [], lost, cut_tokens=lost, weight=example.weight, target=example.target, **more
-    )
-
-
-@contextmanager
-def _cut_at(tokenizer: Any, end: Truncation) -> Iterator[None]:
-    """The tokenizer itself, which goes with the result, is afterwards as it was."""
-    before = tokenizer.truncation_side
-    tokenizer.truncation_side = end
-    try:
-        yield
-    finally:
-        tokenizer.truncation_side = before
-
-
-def _conversation_ids(messages: Sequence[Message], tools: Any, encoder: Encoder) -> list[int]:
-    text = render(messages, encoder.tokenizer, tools=tools).rstrip()
-    return list(encoder.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-
-def _render_whole(example: Example, tokenizer: Any) -> str:
-    """The conversation as text, with all its tools and calls in it.
-
-    Raises:
-        InputError: the template leaves them out: they would be lost without a word.
-    """
-    tools = example.extra.get("tools")
-    text = render(example.messages, tokenizer, tools=tools)
-    calls = any("tool_calls" in message for message in example.messages)
-    bare = [{key: message[key] for key in ("role", "content")} for message in example.messages]
-    for what, given, without in (
-        ("tools", tools, lambda: render(example.messages, tokenizer)),
-        ("calls of tools", calls, lambda: render(bare, tokenizer, tools=tools)),
-    ):
-        if given and without() == text:
-            raise InputError(
-                f"the chat template leaves out the row's {what}",
-                where=example.source,
-                way_out="set 'tools: text' in the task (they stand in its messages then), or give "
-                "a template that writes them with 'chat_template:'",
-            )
-    return text
-
-
-def render(
-    messages: Sequence[Message],
-    tokenizer: Any,
-    generation: bool = False,
-    tools: Sequence[dict[str, Any]] | None = None,
-) -> str:
-    """The conversation as text by the tokenizer's own chat template, which is told the tools."""
-    try:
-        text = tokenizer.apply_chat_template(
-            list(messages),
-            tools=list(tools) if tools else None,
-            tokenize=False,
-            add_generation_prompt=generation,
-        )
-    except Exception as fault:  # templates raise their own errors, and jinja's
-        raise InputError(
-            f"the chat template refuses the conversation ({' '.join(str(fault).split())[:160]})",
-            way_out="check the order of its roles",
-        ) from None
-    assert isinstance(text, str)
-    return text
-
-
-def _rendered(example: Example, tokenizer: Any) -> Rendered:
-    try:
-        text = _render_whole(example, tokenizer)
-        return Rendered(text, _reply_spans(example, tokenizer, text))
-    except InputError as fault:
-        raise InputError(
-            fault.what, where=fault.where or example.source, way_out=fault.way_out
-        ) from None
-
-
-def _reply_spans(example: Example, tokenizer: Any, text: str) -> list[tuple[int, int]]:
-    """The places (start, end) of the replies to be trained in the rendered text."""
-    spans = []
-    tools = example.extra.get("tools")
-    replies = [n for n, each in enumerate(example.messages) if each["role"] == "assistant"]
-    for number in replies[-1:] if example.only_last else replies:
-        before = render(example.messages[:number], tokenizer, True, tools)
-        is_last = number + 1 == len(example.messages)
-        through = (
-            text if is_last else render(example.messages[: number + 1], tokenizer, tools=tools)
-        )
-        through = through.rstrip()
-        if not (text.startswith(through) and through.startswith(before.rstrip())):
-            raise InputError(
-                "the chat template does not render a conversation turn by turn",
-                where=example.source,
-                way_out="give a template whose text only grows, with 'chat_template:'",
-            )
-        # A prompt may end in spaces that the template drops before a reply.
-        start = len(before) if through.startswith(before) else len(before.rstrip())
-        spans.append((start, len(through)))
-    return spans
-
-
 def _labels(
     ids: list[int], offsets: list[tuple[int, int]], spans: list[tuple[int, int]]
 ) -> list[int]:
@@ -381,11 +209,3 @@ def _check_end(example: Example, labels: list[int], encoder: Encoder) -> None:
             where=example.source,
             way_out="use a chat template that ends each reply with it, or 'chat_template: plain'",
         )
-
-
-def end_tokens(tokenizer: Any) -> set[int]:
-    """Ids that end a reply: the tokenizer's own, and the turn marks that chat templates use."""
-    marks = ("<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<|end|>", "<|endoftext|>", "</s>")
-    vocabulary = tokenizer.get_vocab()
-    own = set() if tokenizer.eos_token_id is None else {tokenizer.eos_token_id}
-    return own | {vocabulary[mark] for mark in marks if mark in vocabulary}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onsa.data.example import Example
-from onsa.recipe import Pick
+from onsa.recipe.prompt import Pick
 
 if TYPE_CHECKING:
     from onsa.tasks import Task

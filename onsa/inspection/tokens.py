@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onsa.data.encoding import render
+from onsa.data.rendering import render
 from onsa.inspection.lengths import Lengths
 from onsa.inspection.records import Record
 

@@ -18,7 +18,7 @@ from onsa.methods import method
 from onsa.run import Run, Step
 from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, train_adapter
 
-TYPE = "onsa.peft_bottleneck"  # the module that makes it known to PEFT
+TYPE = "onsa.models.peft_bottleneck"  # the module that makes it known to PEFT
 PLACES: dict[str, tuple[Writer, ...]] = {
     "houlsby": ("attention", "mlp"),
     "pfeiffer": ("mlp",),

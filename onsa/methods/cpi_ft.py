@@ -15,20 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from onsa.cores import blends, fusion, grouping, hold, order, saliency
-from onsa.cores.steps import (
-    find_core,
-    find_overlap,
-    fuse_models,
-    fusion_facts,
-    where_it_lies,
-)
+from onsa.cores.steps import find_core, find_overlap, fuse_models, fusion_facts, where_it_lies
 from onsa.data.budget import divide_tokens
 from onsa.data.split import sample_rows, split_rows
 from onsa.errors import InputError
 from onsa.evaluation import held_out_loss, scoring_settings
 from onsa.masks import ParameterMask
 from onsa.methods import method
-from onsa.recipe import BEST_STATE_KEYS
+from onsa.recipe.training import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted, Share, TaskGroups, known_in, require_each_task
 from onsa.training.train import run_training

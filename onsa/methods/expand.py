@@ -19,7 +19,10 @@ from onsa.choosing.targets import is_writer
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import method
-from onsa.models import BLOCK, device, load_model, place_of, probe_logits, read_config
+from onsa.models.device import device
+from onsa.models.loading import load_model, read_config
+from onsa.models.logits import probe_logits
+from onsa.models.places import BLOCK, place_of
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.train import run_training

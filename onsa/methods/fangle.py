@@ -17,7 +17,7 @@ from onsa.data.split import sample_rows
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import method
-from onsa.models import place_of
+from onsa.models.places import place_of
 from onsa.run import Run
 from onsa.settings import Budgeted, Share
 from onsa.training.train import run_training, train_mixed

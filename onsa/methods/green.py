@@ -17,12 +17,12 @@ from pydantic import Field
 from torch import Tensor
 
 from onsa.choosing.flops import Cost, Work, backward_cost, best_choice, forward_cost, step_costs
-from onsa.data.encoding import UNTRAINED
+from onsa.data.encoded import UNTRAINED
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
-from onsa.heads import owner_of
 from onsa.losses import token_losses
 from onsa.methods import method
+from onsa.models.heads import owner_of
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.steering import TrainOnly, let_train

@@ -20,9 +20,10 @@ from onsa.data.encoding import Encoder
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import method
-from onsa.models import compute_dtype, device, load_model, load_quantised
-from onsa.quantization import Quantization, require_quantization
-from onsa.recipe import Training
+from onsa.models.device import compute_dtype, device
+from onsa.models.loading import load_model, load_quantised
+from onsa.models.quantization import Quantization, require_quantization
+from onsa.recipe.training import Training
 from onsa.run import Run, Step
 from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, train_adapter
 from onsa.weights import Weights

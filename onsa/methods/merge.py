@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from onsa.cores import blends
 from onsa.cores.steps import fuse_models, fusion_facts
 from onsa.methods import method
-from onsa.recipe import BEST_STATE_KEYS
+from onsa.recipe.training import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted, known_in
 from onsa.training.specialists import train_specialists

@@ -15,7 +15,7 @@ from pydantic import Field
 from onsa.cores.grouping import require_each_once
 from onsa.data.budget import divide_tokens
 from onsa.methods import method
-from onsa.recipe import BEST_STATE_KEYS
+from onsa.recipe.training import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted
 from onsa.training.train import run_training

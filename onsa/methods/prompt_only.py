@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from onsa.base_model import position_count
 from onsa.data.prompting import prompted
 from onsa.errors import InputError
 from onsa.methods import method
-from onsa.prepare import check_rows
-from onsa.recipe import BEST_STATE_KEYS, Prompt
+from onsa.models.base_model import position_count
+from onsa.prepare.checks import check_rows
+from onsa.recipe.prompt import Prompt
+from onsa.recipe.training import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.weights import Weights
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from onsa.methods import method
-from onsa.recipe import BEST_STATE_KEYS
+from onsa.recipe.training import BEST_STATE_KEYS
 from onsa.run import Run
 from onsa.settings import Budgeted
 from onsa.training.specialists import train_specialists

@@ -17,7 +17,7 @@ from onsa.adapter import Adapter
 from onsa.data.encoding import Encoder
 from onsa.errors import InputError
 from onsa.methods import method
-from onsa.recipe import Training
+from onsa.recipe.training import Training
 from onsa.run import Run, Step
 from onsa.training.adapters import AdapterSettings, add_adapter, run_adapter, train_adapter
 

@@ -22,9 +22,9 @@ from onsa.data.batches import rows_of_an_epoch
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
-from onsa.heads import Head
 from onsa.metrics.intervals import Measures
-from onsa.recipe import validated
+from onsa.models.heads import Head
+from onsa.settings import validated
 
 Replies = Sequence[str]
 Examples = Sequence[Example]

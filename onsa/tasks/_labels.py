@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 
 from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
-from onsa.heads import Head, Problem
 from onsa.metrics.classification import classification, multilabel
 from onsa.metrics.intervals import Measures
+from onsa.models.heads import Head, Problem
 from onsa.tasks import Mode, Rows
 from onsa.tasks._files import FileSettings, load_files
 

@@ -16,10 +16,11 @@ from onsa.adapter import Adapter
 from onsa.choosing.choices import RateOf
 from onsa.choosing.targets import ALL_LINEAR, module_paths, require_modules
 from onsa.data.encoding import Encoder
-from onsa.errors import InputError
-from onsa.heads import heads_of, is_generative, modules_of_heads
-from onsa.models import first_position, peft, shortened
-from onsa.recipe import Training
+from onsa.errors import InputError, shortened
+from onsa.models.heads import heads_of, is_generative, modules_of_heads
+from onsa.models.loading import peft
+from onsa.models.positions import first_position
+from onsa.recipe.training import Training
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.train import train, train_mixed

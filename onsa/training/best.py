@@ -20,8 +20,8 @@ from transformers import TrainerCallback
 from onsa.data.encoding import Encoder
 from onsa.evaluation import Scorer
 from onsa.files import write_beside
-from onsa.models import compute_dtype
-from onsa.recipe import Training
+from onsa.models.device import compute_dtype
+from onsa.recipe.training import Training
 from onsa.training.memory import scoring_fits
 from onsa.training.trainer import trained_parameters
 

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from onsa.data.encoding import Encoded, Encoder
+from onsa.data.encoded import Encoded
+from onsa.data.encoding import Encoder
 from onsa.errors import InputError
-from onsa.models import compute_dtype, place_of
-from onsa.recipe import Training
+from onsa.models.device import compute_dtype
+from onsa.models.places import place_of
+from onsa.recipe.training import Training
 from onsa.resources import total_memory_bytes
 from onsa.weights import Weights
 

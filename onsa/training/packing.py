@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from onsa.data.batches import sequences_of
-from onsa.data.encoding import UNTRAINED, Encoded
+from onsa.data.encoded import UNTRAINED, Encoded
 from onsa.errors import InputError
-from onsa.models import first_position
-from onsa.quantization import quantization_of
-from onsa.recipe import Training
+from onsa.models.positions import first_position
+from onsa.models.quantization import quantization_of
+from onsa.recipe.training import Training
 
 PROBE_LENGTHS = (17, 23)  # tokens of a neighbour, and of the example that must not see it
 # Shares of the largest logit. A neighbour that is masked adds exact zeros; next to another one the

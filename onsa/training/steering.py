@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 from transformers import TrainerCallback
 
-from onsa.heads import owner_of
+from onsa.models.heads import owner_of
 
 Names = Collection[str]
 

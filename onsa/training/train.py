@@ -25,12 +25,14 @@ from onsa.data.batches import (
     rows_by_task,
     trained_tokens,
 )
-from onsa.data.encoding import Encoded, Encoder
-from onsa.heads import without_heads
+from onsa.data.encoded import Encoded
+from onsa.data.encoding import Encoder
 from onsa.isolation import Hold, held, prove_held
 from onsa.masks import ParameterMask
-from onsa.models import load_model, save_trained
-from onsa.recipe import Training
+from onsa.models.heads import without_heads
+from onsa.models.loading import load_model
+from onsa.models.saving import save_trained
+from onsa.recipe.training import Training
 from onsa.resources import PeakMemory
 from onsa.training.best import BEST_FOLDER, BestState
 from onsa.training.energy import Energy

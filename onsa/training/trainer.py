@@ -19,25 +19,21 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import DataLoader
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-    get_scheduler,
-)
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, get_scheduler
 from transformers.utils.logging import disable_progress_bar
 
 from onsa.choosing.choices import RateOf
 from onsa.data.batches import Plan
 from onsa.data.collation import head_batch, padded
-from onsa.data.encoding import UNTRAINED, Encoded
+from onsa.data.encoded import UNTRAINED, Encoded
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.isolation import Hold
 from onsa.losses import token_losses, trained_count
-from onsa.models import compute_dtype, first_position, save_trained
-from onsa.recipe import BEST_STATE_KEYS, Training
+from onsa.models.device import compute_dtype
+from onsa.models.positions import first_position
+from onsa.models.saving import save_trained
+from onsa.recipe.training import BEST_STATE_KEYS, Training
 from onsa.training.flop_meter import FlopMeter
 from onsa.training.packing import Collate, PackingCollator, pack_length
 from onsa.weights import Weights

@@ -8,17 +8,13 @@ from typing import Any
 
 import torch
 
-from onsa.base_model import find_model
 from onsa.data.augmentation.paraphrase import Paraphrase
-from onsa.data.encoding import end_tokens, render
-from onsa.models import (
-    PLAIN_TEMPLATE,
-    compute_dtype,
-    device,
-    load_model,
-    load_tokenizer,
-    positions_of,
-)
+from onsa.data.rendering import end_tokens, render
+from onsa.models.base_model import find_model
+from onsa.models.device import compute_dtype, device
+from onsa.models.loading import load_model
+from onsa.models.positions import positions_of
+from onsa.models.tokenizer import PLAIN_TEMPLATE, load_tokenizer
 from onsa.weights import Weights
 
 HERE = "{text}"  # in a prompt

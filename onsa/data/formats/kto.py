@@ -9,14 +9,7 @@ import dataclasses
 from typing import Any
 
 from onsa.data.example import Example
-from onsa.data.formats import (
-    Format,
-    alpaca,
-    messages,
-    prompt_completion,
-    question_answer,
-    sharegpt,
-)
+from onsa.data.formats import Format, alpaca, messages, prompt_completion, question_answer, sharegpt
 from onsa.data.formats._labels import is_yes
 
 LABELS = ("label", "kto_tag", "liked")

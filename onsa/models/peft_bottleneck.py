@@ -1,6 +1,6 @@
 """Bottleneck adapters as one more type of PEFT, which has none of its own.
 
-    import onsa.peft_bottleneck
+    import onsa.models.peft_bottleneck
     model = AutoPeftModelForCausalLM.from_pretrained("runs/adapter/model")
 
 Importing this module makes the type known to PEFT; everything else is PEFT's: the format of the

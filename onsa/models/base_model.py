@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from onsa.adapter import CONFIG_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import read_json
-from onsa.heads import Heads, with_heads
-from onsa.models import first_position, load_checked, read_config
+from onsa.models.heads import Heads, with_heads
+from onsa.models.loading import load_checked, read_config
+from onsa.models.positions import first_position
 from onsa.tensor_file import Shape
 from onsa.weights import Weights
 

@@ -1,0 +1,1 @@
+"""Models as Hugging Face folders: found, checked, loaded, given heads, saved."""

@@ -1,0 +1,68 @@
+"""What a person should know before anything is trained."""
+
+from __future__ import annotations
+
+from onsa.data.batches import cut_facts, cut_notes
+from onsa.data.encoding import Encoder
+from onsa.data.example import Example
+from onsa.data.overlap import check_overlap
+from onsa.data.reading import named
+from onsa.errors import InputError
+from onsa.models.base_model import Checked
+from onsa.tasks import Task
+
+
+def task_notes(tasks: list[Task]) -> list[str]:
+    """What the loading of each task left out."""
+    return [f"task {task.name}: {note}" for task in tasks for note in task.notes]
+
+
+def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:
+    """A sentence for each task whose evaluation rows are partly training rows of any task."""
+    train: list[Example] = [row for task in tasks for row in task.train]
+    notes = []
+    for task in tasks:
+        try:
+            found = check_overlap(train, task.evaluation, allowed_share)
+        except InputError as fault:
+            raise InputError(fault.what, where=f"task {task.name}", way_out=fault.way_out) from None
+        if found:
+            notes.append(f"task {task.name}: {found}")
+    return notes
+
+
+def length_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
+    """What of the training rows the length limit cuts."""
+    cut = {task.name: cut_facts(encoder.encode_all(task.train)) for task in tasks}
+    return cut_notes(cut, encoder.max_length, encoder.truncation)
+
+
+def unknown_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
+    """How much of the training rows the tokenizer has no tokens for: the model cannot read it."""
+    unknown = encoder.tokenizer.unk_token_id
+    if unknown is None or unknown in encoder.end_tokens:  # GPT-2's unknown token is its end token
+        return []
+    notes = []
+    for task in tasks:
+        rows = [row.ids for row in encoder.encode_all(task.train)]
+        count, tokens = sum(ids.count(unknown) for ids in rows), sum(map(len, rows))
+        if count:
+            notes.append(
+                f"task {task.name}: {count:,} of {tokens:,} tokens ({count / tokens:.1%}) are "
+                f"{encoder.tokenizer.unk_token}: the tokenizer does not know what stands there"
+            )
+    return notes
+
+
+def model_notes(model: Checked) -> list[str]:
+    """What is special about it: what it leaves out of its folder's weights, its positions."""
+    notes = []
+    if model.left_out:
+        count, names = len(model.left_out), named(model.left_out)
+        notes.append(f"the model has no place for {count} tensors of its folder: {names}")
+    if model.first_position:
+        notes.append(
+            "its positions begin behind that of the padding token, and the generate of "
+            "transformers begins at 0: elsewhere than here, give it position_ids"
+        )
+    return notes

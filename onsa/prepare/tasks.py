@@ -1,0 +1,103 @@
+"""The tasks of a recipe, loaded, weighted, and with the heads they need."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from onsa.data.balance import task_weights
+from onsa.errors import InputError
+from onsa.models.heads import Head
+from onsa.recipe.schema import TaskBalance, TaskRecipe
+from onsa.tasks import Task, load_task
+
+ASKED = ("generate", "choose")  # modes in which another prompt gives other replies
+PROBE_FOLDER = Path(__file__).parent.parent / "data" / "probe"
+
+
+def _probe(name: str, kind: str, **options: Any) -> TaskRecipe:
+    rows = f"{name}.jsonl"
+    return TaskRecipe(
+        name=f"probe.{name}", kind=kind, options={"train": rows, "eval": rows, **options}
+    )
+
+
+PROBE = (
+    _probe("knowledge", "choose"),
+    _probe("knowledge_ja", "choose"),
+    _probe("sums", "number", max_new_tokens=16),
+    _probe("text", "loss"),
+    _probe("text_ja", "loss"),
+)
+
+
+def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> list[Task]:
+    loaded = [
+        load_task(task.name, task.kind, task.options, base_folder, seed, task.weight)
+        for task in tasks
+    ]
+    return [
+        _only_last(task) if asked.train_on == "last_reply" else task
+        for task, asked in zip(loaded, tasks, strict=True)
+    ]
+
+
+def _only_last(task: Task) -> Task:
+    """The task with nothing trained but the last reply of each row."""
+    train, evaluation = (
+        tuple(dataclasses.replace(row, only_last=True) for row in rows)
+        for rows in (task.train, task.evaluation)
+    )
+    return dataclasses.replace(task, train=train, evaluation=evaluation)
+
+
+def mixed(tasks: list[Task], how: TaskBalance) -> list[Task]:
+    """The tasks with the weights that `how` to balance them gives."""
+    weights = task_weights(
+        {task.name: len(task.train) for task in tasks},
+        {task.name: task.weight for task in tasks},
+        how,
+    )
+    return [dataclasses.replace(task, weight=weights[task.name]) for task in tasks]
+
+
+def probe_tasks(others: Sequence[Task]) -> list[Task]:
+    """What a language model can do in general: general knowledge, sums, and plain text.
+
+    Raises:
+        InputError: no language model is trained, or a task has the name of one of these.
+    """
+    if all(task.head is not None for task in others):
+        raise InputError(
+            "probe asks a language model, and all tasks have heads of their own",
+            where="probe",
+            way_out="take it out, or write 'by: likelihood' in the tasks",
+        )
+    names = {task.name.casefold() for task in others}
+    if taken := next((each.name for each in PROBE if each.name in names), None):
+        raise InputError("is a name of the probe's", where=f"task {taken}", way_out="rename it")
+    return [dataclasses.replace(task, train=()) for task in load_tasks(PROBE, PROBE_FOLDER, seed=0)]
+
+
+def heads_for(tasks: Sequence[Task], untrained: Sequence[Task]) -> tuple[dict[str, Head], bool]:
+    """The heads that the tasks need, and whether there are replies to say as well.
+
+    Raises:
+        InputError: a task that is not trained needs a head.
+    """
+    for task in untrained:
+        if task.head is not None:
+            raise InputError(
+                "its head would stay untrained",
+                where=f"task {task.name}",
+                way_out="move it to 'tasks', or write 'by: likelihood'",
+            )
+    heads = {task.name: task.head for task in tasks if task.head is not None}
+    return heads, len(heads) < len(tasks) + len(untrained)
+
+
+def speaks(tasks: Sequence[Task]) -> bool:
+    """Whether rows are conversations: all but texts that a head reads."""
+    return any(task.head is None or task.head.problem == "ranking" for task in tasks)
