@@ -134,7 +134,12 @@ def test_architectures(architecture: str, name: str, keys: Any) -> None:
         assert model.config.problem_type or name == "lora"
 
 
-def test_labels_are_learnt_and_kept_by_name(keys: Any, head_tasks: Any) -> None:
+def test_pain_P24_labels_are_learnt_and_a_plain_pipeline_says_them(  # noqa: N802
+    keys: Any, head_tasks: Any
+) -> None:
+    """Goes red where the config of what is written loses the labels or names no head's class."""
+    from transformers import pipeline
+
     run = tune(**keys(method="full", tasks=head_tasks[:1], num_train_epochs=12))
     config = read_json(run / "model" / "config.json")  # one head: the folder itself
     assert config["id2label"] == {"0": "blue", "1": "green", "2": "red"}
@@ -142,6 +147,11 @@ def test_labels_are_learnt_and_kept_by_name(keys: Any, head_tasks: Any) -> None:
     facts = read_json(run / "report.json")
     (result,) = [each for each in facts["results"] if each["label"] == "full"]
     assert result["scores"]["colour"]["mean"] == 1.0
+    say = pipeline("text-classification", str(run / "model"))
+    rows = [row for task in run.tasks for row in task.evaluation]
+    assert [said["label"] for said in say([row.texts[0] for row in rows])] == [
+        row.extra["label"] for row in rows
+    ]
 
 
 def test_replies_and_heads_in_one_run(keys: Any, head_tasks: Any, task_files: Any) -> None:
