@@ -30,7 +30,7 @@ SHARED = "../../shared/data"  # as the recipes write it, from their folder
 TUNE = (
     "first", "cpi_ft", "sequence", "specialists", "five_tasks", "partial", "prompt_only", "merge",
     "lora", "compare", "gradual", "layernorm", "fangle", "green", "wise_ft", "adapter", "expand",
-    "soft_prompts", "kin", "japanese_lora", "classify",
+    "soft_prompts", "kin", "japanese_lora", "classify", "glue", "jglue",
 )  # fmt: skip
 ADD = ("add",)
 QUICK = ("num_train_epochs=1", "precision=float32")
@@ -203,9 +203,33 @@ def test_compare_compares_all_that_it_names(tiny_model: TinyModel, tmp_path: Pat
     assert not any(row["why"] for row in rows)
 
 
-def test_five_tasks_run(tiny_model: TinyModel, tmp_path: Path) -> None:
+@pytest.fixture
+def data_sets() -> None:
     if not shared_data().is_dir():
         pytest.skip(f"no data sets at {shared_data()}; ONSA_SHARED_DATA may name their folder")
+
+
+@pytest.mark.usefixtures("data_sets")
+def test_tasks_of_glue_run_and_are_scored_on_the_way(tiny_model: TinyModel, tmp_path: Path) -> None:
+    rows = ("tasks.banking77.train_rows=800", "baselines=[]", "eval_steps=0.5")
+    run = tune_small("glue", tiny_model("bert", is_decoder=False), tmp_path, *rows)
+    assert labels(run.folder) == ["base", "full"]
+    (way,) = read_json(run.folder / "report.json")["best_states"]
+    assert [set(point["scores"]) for point in way["points"]] == [
+        {"sst2", "banking77", "entailment", "relatedness"}
+    ] * 2
+
+
+@pytest.mark.usefixtures("data_sets")
+def test_tasks_of_jglue_run(tiny_model: TinyModel, tmp_path: Path) -> None:
+    run = tune_small("jglue", tiny_model("gemma3_text"), tmp_path, "eval_steps=1", "max_length=500")
+    assert labels(run.folder) == ["base", "lora"]
+    kinds = {"polarity", "entailment", "inference", "similarity", "language_model"}
+    assert {path.name for path in (run.folder / "model").iterdir() if path.is_dir()} == kinds
+
+
+@pytest.mark.usefixtures("data_sets")
+def test_five_tasks_run(tiny_model: TinyModel, tmp_path: Path) -> None:
     model = long_model(tiny_model(), tmp_path / "long")
     # Batches of one row: padding long rows, and masking it, would double the time.
     given = (f"max_length={LONGEST}", "per_device_train_batch_size=1")
