@@ -6,7 +6,8 @@ Both read the same JSON Lines file, each in a process of its own. The yardstick 
 of twenty lines does: one `map` that normalises and hashes a row, counts its characters and looks
 for mail addresses and telephone numbers; then it counts the hashes that come twice. The inspection
 does all that `onsa data` does by default: languages, labels, conflicts, characters and personal
-data, and near duplicates in the first 30,000 rows. Needs `datasets`.
+data, and near duplicates in the first 30,000 rows. Then the same with every row tokenised by the
+model's chat template too, as `onsa data --model` and a `map` row by row do. Needs `datasets`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import HEAD, Ratio, in_turns, ratio_of
+from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
+from onsa.models.tokenizer import load_tokenizer
 
 ROWS = 1_000_000
 TURNS = 2
@@ -44,16 +46,16 @@ def write_data(path: Path, rows: int) -> None:
             file.write(json.dumps(before) + "\n")
 
 
-def onsa_data(path: Path) -> int:
+def onsa_data(path: Path, tokenizer: Any) -> int:
     """Duplicates found by the inspection of `onsa data`."""
     from onsa.inspection.inspect import Wanted, inspect
     from onsa.inspection.records import Reading
 
-    facts = inspect(Reading().records(str(path)), Wanted())
+    facts = inspect(Reading().records(str(path)), Wanted(tokenizer=tokenizer))
     return int(facts["findings"]["duplicates"]["rows"])
 
 
-def datasets_map(path: Path) -> int:
+def datasets_map(path: Path, tokenizer: Any) -> int:
     """Duplicates found by `datasets` and a plain function."""
     import hashlib
     import re
@@ -67,9 +69,15 @@ def datasets_map(path: Path) -> int:
     def look(row: dict[str, Any]) -> dict[str, Any]:
         text = row["prompt"] + "\n" + row["completion"]
         plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+        turns = [
+            {"role": "user", "content": row["prompt"]},
+            {"role": "assistant", "content": row["completion"]},
+        ]
+        tokens = tokenizer.apply_chat_template(turns)["input_ids"] if tokenizer else []
         return {
             "key": hashlib.md5(plain.encode()).hexdigest(),
             "length": len(text),
+            "tokens": len(tokens),
             "mail": mail.search(text) is not None,
             "phone": phone.search(text) is not None,
         }
@@ -82,7 +90,7 @@ def datasets_map(path: Path) -> int:
 WAYS = {"onsa": onsa_data, "datasets": datasets_map}
 
 
-def in_own_process(way: str, path: Path) -> tuple[float, float]:
+def in_own_process(way: str, path: Path, model: Path | None) -> tuple[float, float]:
     """Processor seconds (of all threads) and peak bytes of one way."""
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, "HF_DATASETS_CACHE": cache, "HF_HUB_OFFLINE": "1"}
@@ -94,6 +102,7 @@ def in_own_process(way: str, path: Path) -> tuple[float, float]:
             way,
             "--data",
             str(path),
+            *(["--model", str(model)] if model else []),
         ]
         before = processor_seconds()
         done = subprocess.run(
@@ -111,25 +120,39 @@ def processor_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def peak_bytes() -> int:
+    """Of this process; getrusage would count what its parent had when it was forked."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def measure(rows: int = ROWS) -> list[Ratio]:
     if importlib.util.find_spec("datasets") is None:
         print("benchmarks.inspection was left out: it needs datasets (pip install datasets)")
         return []
-    peaks: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         write_data(path, rows)
-        last: dict[str, float] = {}
+        model = model_folder(Path(folder))
+        return [
+            *compared(f"{rows:,} rows, inspected / datasets + map", path, None),
+            *compared(f"{rows:,} rows, tokenised too / datasets + map", path, model),
+        ]
 
-        def seconds(way: str) -> float:
-            taken, last[way] = in_own_process(way, path)
-            if len(last) == len(WAYS):
-                peaks.append((last["onsa"], last["datasets"]))
-                last.clear()
-            return taken
 
-        pairs = in_turns(lambda: seconds("onsa"), lambda: seconds("datasets"), TURNS)
-    shown = f"{rows:,} rows, inspected / datasets + map"
+def compared(shown: str, path: Path, model: Path | None) -> list[Ratio]:
+    """Processor time and memory of ours, as ratios to the yardstick's."""
+    peaks: list[tuple[float, float]] = []
+    last: dict[str, float] = {}
+
+    def seconds(way: str) -> float:
+        taken, last[way] = in_own_process(way, path, model)
+        if len(last) == len(WAYS):
+            peaks.append((last["onsa"], last["datasets"]))
+            last.clear()
+        return taken
+
+    pairs = in_turns(lambda: seconds("onsa"), lambda: seconds("datasets"), TURNS)
     return [
         ratio_of(f"processor time: {shown}", pairs, MOST_TIME),
         ratio_of(f"memory: {shown}", peaks, MOST_MEMORY),
@@ -141,10 +164,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=ROWS)
     parser.add_argument("--way", choices=list(WAYS), help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--model", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.way:
-        found = WAYS[arguments.way](arguments.data)
-        print(found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        tokenizer = load_tokenizer(arguments.model) if arguments.model else None
+        found = WAYS[arguments.way](arguments.data, tokenizer)
+        print(found, peak_bytes())
     else:
         print(HEAD, *measure(arguments.rows), sep="\n")
 
