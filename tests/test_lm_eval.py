@@ -282,7 +282,7 @@ def test_it_is_scored_beside_trained_tasks_and_shown_by_check(
     assert "Answer:⟦ again⟧" in shown
     assert onsa("tune", path, "-q").code == 0
     report = read_json(home / "tuned" / "report.json")
-    scores = [each["untrained"]["asked"] for each in report["results"]]
+    scores = [each["scores"]["asked"] for each in report["untrained"]["results"]]
     assert {score["n"] for score in scores} == {5}
     assert len(scores) >= 2
     replies = read_json(home / "tuned" / "rows.json")["scores"]
@@ -322,7 +322,7 @@ def test_what_cannot_be_scored_is_refused_in_one_line(
 
 
 @needs_library
-def test_pain_code_of_a_task_folder_is_not_run(home: Path) -> None:
+def test_code_of_a_task_folder_is_not_run_unasked(home: Path) -> None:
     """Red when a task file's Python code runs without `trust_remote_code: true`."""
     refused(home, "tiny_code")
     with pytest.raises(SystemExit, match="ran"):

@@ -105,7 +105,7 @@ def _figures(
     found: list[Figures] = []
     with quiet():
         task._instances = [each for row in instances for each in row]
-        task.applyfilters_of()
+        task.apply_filters()
         for row, example in zip(instances, examples, strict=True):
             try:
                 found.append(
