@@ -219,12 +219,9 @@ def _absolute(given: Any, home: Path) -> Any:
         return {key: _absolute(value, home) for key, value in given.items()}
     if isinstance(given, list):
         return [_absolute(value, home) for value in given]
-    is_there = isinstance(given, str) and any(home.glob(given)) if _is_relative(given) else False
-    return str(home / given) if is_there else given
-
-
-def _is_relative(given: Any) -> bool:
-    return isinstance(given, str) and "://" not in given and not Path(given).is_absolute()
+    if not isinstance(given, str) or not given or "://" in given or Path(given).is_absolute():
+        return given
+    return str(home / given) if any(home.glob(given)) else given
 
 
 @contextlib.contextmanager
