@@ -7,7 +7,6 @@ in memory fails at once. The arithmetic is that of the training's precision.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 import statistics
 import time
@@ -23,11 +22,12 @@ from onsa.data.encoded import UNTRAINED, Encoded
 from onsa.data.encoding import Encoder, encode_together
 from onsa.data.example import Example
 from onsa.losses import row_losses, token_losses
+from onsa.models.answers import Answering
+from onsa.models.batching import batches_by_length, left_padded
 from onsa.models.classifier import Classifier, load_classifier
 from onsa.models.device import compute_dtype, device
 from onsa.models.heads import LIKED, OTHER, head_logits, head_of, say
 from onsa.models.loading import load_model
-from onsa.models.positions import positions_of
 from onsa.models.virtual_tokens import generate, needs_equal_lengths
 from onsa.recipe.training import Training
 from onsa.tasks import VERDICTS
@@ -145,6 +145,10 @@ class Scorer:
             replies = self.say(task.name, examples, advance)
         elif task.mode == "choose":
             replies = self.choose(examples, advance)
+        elif task.mode == "requests":
+            replies = Answering(self.model, self.encoder, self.batch_size).answers(
+                examples, advance
+            )
         else:
             replies = self.reply(examples, task.max_new_tokens, advance)
         return {"scores": task.scores(replies, examples, folder), "replies": replies}
@@ -182,7 +186,9 @@ class Scorer:
         for batch in self._batches(lengths, alike):
             made = generate(
                 self.model,
-                self._left_padded([prompts[row] for row in batch]),
+                left_padded(
+                    [prompts[row] for row in batch], self.tokenizer.pad_token_id, self.model
+                ),
                 max_new_tokens=max_new_tokens,
                 do_sample=bool(drawing),
                 num_beams=1,
@@ -277,24 +283,7 @@ class Scorer:
         return [float(row.float().mean()) for row in rows]
 
     def _batches(self, lengths: list[int], alike: bool = False) -> Iterator[list[int]]:
-        """Row numbers in batches of similar length, `alike` of the same; the longest first."""
-        order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-        for _, group in itertools.groupby(order, lambda row: lengths[row] if alike else 0):
-            rows = list(group)
-            for at in range(0, len(rows), self.batch_size):
-                yield rows[at : at + self.batch_size]
-
-    def _left_padded(self, prompts: list[list[int]]) -> dict[str, torch.Tensor]:
-        width = max(map(len, prompts))
-        pad = self.tokenizer.pad_token_id
-        ids = [[pad] * (width - len(prompt)) + prompt for prompt in prompts]
-        mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-        place = self.model.device
-        inputs = {
-            "input_ids": torch.tensor(ids, device=place),
-            "attention_mask": torch.tensor(mask, device=place),
-        }
-        return {**inputs, **positions_of(self.model.config, *inputs.values())}
+        return batches_by_length(lengths, self.batch_size, alike)
 
 
 def _preferred(example: Example) -> dict[str, str]:

@@ -27,7 +27,7 @@ from onsa.prepare.checks import check_rows
 from onsa.prepare.encoder import load_encoder
 from onsa.prepare.notes import length_notes, overlap_notes, task_notes
 from onsa.prepare.ready import find_base
-from onsa.prepare.tasks import load_tasks
+from onsa.prepare.tasks import load_tasks, require_trainable
 from onsa.progress import Progress
 from onsa.recipe.reading import build_recipe, read_raw
 from onsa.recipe.schema import Recipe
@@ -175,6 +175,7 @@ def _add(
     facts: dict[str, Any],
     command: str,
 ) -> Run:
+    require_trainable(run.recipe.tasks)
     new = load_tasks(run.recipe.tasks, home, run.recipe.seed)
     for task in new:
         if task.head is not None:

@@ -15,6 +15,7 @@ from onsa.data.balance import label_balance
 from onsa.data.batches import cut_facts
 from onsa.data.encoded import UNTRAINED
 from onsa.data.encoding import Encoder
+from onsa.data.requests import context_text, requests_of, scored_lengths
 from onsa.inspection.notes import inspection_notes, near_is_missing
 from onsa.models.device import compute_dtype, device
 from onsa.models.places import place_of
@@ -48,6 +49,7 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
         "model": {"folder": str(model_folder), "parameters": weights.entry_count},
         "tasks": facts,
         "untrained_tasks": {task.name: len(task.evaluation) for task in untrained},
+        "asked": [asked_facts(task, encoder) for task in untrained if task.mode == "requests"],
         "parameters": parameters_by_place(weights),
         "estimate": estimate(recipe, tasks, encoder, weights),
         "notes": notes + data_notes(tasks),
@@ -73,6 +75,25 @@ def task_facts(task: Task, encoder: Encoder) -> dict[str, Any]:
         "median": lengths[len(lengths) // 2],
         "cut": cut_facts(rows),
         "sample": sample_pieces(task, encoder),
+    }
+
+
+def asked_facts(task: Task, encoder: Encoder) -> dict[str, Any]:
+    """A task of an evaluation harness: how it is scored, and its first row as the model sees it."""
+    row = task.evaluation[0]
+    first = requests_of(row)[0]
+    return {
+        "name": task.name,
+        "kind": task.kind,
+        "metric": task.metric,
+        "split": task.split,
+        "how": task.how,
+        "longest": max(scored_lengths(task.evaluation, encoder)),
+        "requests": sum(len(requests_of(each)) for each in task.evaluation),
+        "sample": [
+            (False, context_text(first, encoder.tokenizer)),
+            (True, first["continuation"] or row.reply),
+        ],
     }
 
 
@@ -164,8 +185,8 @@ def _scoring_seconds(
     reading = BYTES_PER_WEIGHT * weights.entry_count / bytes_per_second()
     seconds = 0.0
     for task in tasks:
-        rows = encoder.encode_all(task.evaluation)
-        seconds += forward * sum(len(row.ids) for row in rows)
+        rows = scored_lengths(task.evaluation, encoder)
+        seconds += forward * sum(rows)
         batches = math.ceil(len(rows) / size)
         seconds += batches * task.max_new_tokens * max(reading, min(size, len(rows)) * forward)
     return round(seconds)

@@ -31,6 +31,8 @@ def show(facts: dict[str, Any]) -> None:
         console.print(tell(f"scored, never trained: {', '.join(rows)}\n"))
     for task in facts["tasks"]:
         _show_sample(console, task)
+    for task in facts["asked"]:
+        _show_asked(console, task)
     _show_places(console, facts["parameters"])
     _show_estimate(console, facts["estimate"], facts["method"])
     for note in facts["notes"]:
@@ -102,6 +104,22 @@ def _label_range(labels: Mapping[str, Mapping[str, int]]) -> str:
 def _show_sample(console: Console, task: dict[str, Any]) -> None:
     said = f"{task['name']}: its first row, trained tokens in ⟦…⟧; scored by {task['metric']}"
     console.print(tell(said))
+    _show_pieces(console, task)
+
+
+def _show_asked(console: Console, task: dict[str, Any]) -> None:
+    """What an evaluation harness asks about the first row."""
+    said = (
+        f"{task['name']} ({task['kind']}) is scored by {task['metric']} on {task['split']}: "
+        f"{task['requests']:,} requests, the longest of {task['longest']:,} tokens"
+    )
+    console.print(tell(said))
+    console.print(tell(task["how"]))
+    console.print(tell("its first request, what is rated or expected in ⟦…⟧:"))
+    _show_pieces(console, task)
+
+
+def _show_pieces(console: Console, task: dict[str, Any]) -> None:
     text = Text()
     for trained, piece in task["sample"]:
         shown = _shortened(piece)

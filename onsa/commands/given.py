@@ -18,6 +18,7 @@ from onsa.models.loading import read_config
 from onsa.models.tokenizer import TOKENIZER_FILES
 from onsa.prepare.checks import check_rows
 from onsa.prepare.encoder import load_encoder
+from onsa.prepare.notes import request_notes
 from onsa.prepare.tasks import speaks
 from onsa.recipe.schema import Recipe
 from onsa.report.words import NAMES
@@ -184,7 +185,8 @@ def _match(
     if scored:
         if not isinstance(tuned, Adapter) and not read_heads(tuned.folder):
             check_model(tuned, recipe.trust_remote_code)
-        encoder = _encoder(tuned, scored, recipe, home)
+        encoder, notes = _encoder(tuned, scored, recipe, home)
+        given.notes += [f"{given.label}, {note}" for note in notes]
         given.parts.append(Part(tuned, tuple(scored), encoder))
     return faults
 
@@ -197,7 +199,7 @@ def _classifying(tuned: Tuned, task: Task, recipe: Recipe, home: Path) -> Part:
             way_out="give a language model, or a task that a classifier can do",
         )
     classifier = Classifier(tuned, task.name, head_for(tuned, task.head))
-    return Part(classifier, (task,), _encoder(tuned, [task], recipe, home))
+    return Part(classifier, (task,), _encoder(tuned, [task], recipe, home)[0])
 
 
 def _require_its_place(tuned: Tuned, task: Task) -> None:
@@ -219,14 +221,16 @@ def _require_its_place(tuned: Tuned, task: Task) -> None:
         )
 
 
-def _encoder(tuned: Tuned, tasks: Sequence[Task], recipe: Recipe, home: Path) -> Encoder:
-    """The model's own tokenizer, every row encoded once."""
+def _encoder(
+    tuned: Tuned, tasks: Sequence[Task], recipe: Recipe, home: Path
+) -> tuple[Encoder, list[str]]:
+    """The model's own tokenizer, every row encoded once, and what it cuts."""
     base = tuned.base.folder if isinstance(tuned, Adapter) else tuned.folder
     own = any((tuned.folder / name).is_file() for name in TOKENIZER_FILES[:2])
     encoder = load_encoder(recipe, base, home, speaks(tasks), tuned.folder if own else base)
-    positions = position_count(base, recipe.trust_remote_code)
-    check_rows(list(tasks), encoder, positions, _virtual_tokens(tuned))
-    return encoder
+    positions, virtual = position_count(base, recipe.trust_remote_code), _virtual_tokens(tuned)
+    check_rows(list(tasks), encoder, positions, virtual)
+    return encoder, request_notes(tasks, encoder, positions, virtual)
 
 
 def _virtual_tokens(tuned: Tuned) -> int:

@@ -45,14 +45,19 @@ def render(
     tokenizer: Any,
     generation: bool = False,
     tools: Sequence[dict[str, Any]] | None = None,
+    continued: bool = False,
 ) -> str:
-    """The conversation as text by the tokenizer's own chat template, which is told the tools."""
+    """The conversation as text by the tokenizer's own chat template, which is told the tools.
+
+    `continued`: its last turn is the beginning of a reply, which goes on.
+    """
     try:
         text = tokenizer.apply_chat_template(
             list(messages),
             tools=list(tools) if tools else None,
             tokenize=False,
             add_generation_prompt=generation,
+            continue_final_message=continued,
         )
     except Exception as fault:  # templates raise their own errors, and jinja's
         raise InputError(

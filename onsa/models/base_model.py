@@ -11,7 +11,7 @@ from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.models.heads import Heads, with_heads
 from onsa.models.loading import load_checked, read_config
-from onsa.models.positions import first_position
+from onsa.models.positions import first_position, position_limit
 from onsa.tensor_file import Shape
 from onsa.weights import Weights
 
@@ -185,8 +185,4 @@ def check_vocabulary(tokenizer: Any, folder: Path, config: Any) -> None:
 
 def position_count(folder: Path, remote_code: bool = False) -> int | None:
     """The longest text that the model was made for, in tokens; None where it does not say."""
-    config = read_config(folder, remote_code).get_text_config()
-    count = getattr(config, "max_position_embeddings", None)  # GPT-2's n_positions too
-    if not isinstance(count, int) or count <= 0:
-        return None
-    return count - first_position(config)
+    return position_limit(read_config(folder, remote_code))

@@ -34,3 +34,12 @@ def positions_of(config: Any, ids: torch.Tensor, mask: torch.Tensor) -> dict[str
         return {}
     counted = (mask.bool() & (ids != config.pad_token_id)).long()
     return {"position_ids": counted.cumsum(dim=1) * counted + config.pad_token_id}
+
+
+def position_limit(config: Any) -> int | None:
+    """The longest text that a model was made for, in tokens; None where it does not say."""
+    config = config.get_text_config()
+    count = getattr(config, "max_position_embeddings", None)  # GPT-2's n_positions too
+    if not isinstance(count, int) or count <= 0:
+        return None
+    return count - first_position(config)

@@ -18,6 +18,12 @@ def embedded_tokens(model: Any) -> int:
     return config.num_virtual_tokens if config and not _is_prefix(config) else 0
 
 
+def virtual_tokens(model: Any) -> int:
+    """Those that stand before every text, embedded or not."""
+    config = _prompt_config(model)
+    return int(config.num_virtual_tokens) if config else 0
+
+
 def needs_equal_lengths(model: Any, tokens: int) -> bool:
     """Whether padded prompts of so many tokens, replies with them, would be answered otherwise.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from onsa.choosing.choices import rates
 from onsa.data.encoding import Encoder
+from onsa.data.example import Example
+from onsa.data.requests import lengths, requests_of
 from onsa.errors import InputError
 from onsa.models.base_model import Checked
 from onsa.models.loading import read_config
@@ -56,8 +58,9 @@ def check_rows(
     """
     room = Room(positions, virtual_tokens)
     for task in tasks:
-        rows = (*task.train, *task.evaluation)
+        rows = [row for row in (*task.train, *task.evaluation) if not requests_of(row)]
         try:
+            room.require_answers(task.evaluation, encoder)
             encoded = encoder.encode_all(rows)
         except InputError as fault:
             place = f"task {task.name}, {fault.where}"
@@ -83,6 +86,12 @@ class Room(NamedTuple):
         """What makes a row fit that is cut at max_length."""
         left = (self.positions or 0) - self.virtual_tokens
         return f"write 'max_length: {left}'" if left >= 8 else "lower num_virtual_tokens"
+
+    def require_answers(self, examples: Sequence[Example], encoder: Encoder) -> None:
+        """What an evaluation harness asks is cut on the left; what the model says must fit."""
+        limit = None if self.positions is None else self.positions - self.virtual_tokens
+        for row in examples:
+            lengths(row, encoder.tokenizer, limit)
 
     def require(self, tokens: int, place: str, way_out: str) -> None:
         if self.positions is None or tokens + self.virtual_tokens <= self.positions:

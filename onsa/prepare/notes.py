@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from onsa.data.batches import cut_facts, cut_notes
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.overlap import check_overlap
 from onsa.data.reading import named
+from onsa.data.requests import is_cut, requests_of
 from onsa.errors import InputError
 from onsa.models.base_model import Checked
 from onsa.tasks import Task
@@ -35,6 +38,25 @@ def length_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
     """What of the training rows the length limit cuts."""
     cut = {task.name: cut_facts(encoder.encode_all(task.train)) for task in tasks}
     return cut_notes(cut, encoder.max_length, encoder.truncation)
+
+
+def request_notes(
+    tasks: Sequence[Task], encoder: Encoder, positions: int | None, virtual_tokens: int = 0
+) -> list[str]:
+    """What of an evaluation harness's questions is longer than the model can read."""
+    if positions is None:
+        return []
+    limit = positions - virtual_tokens
+    notes = []
+    for task in tasks:
+        asked = [row for row in task.evaluation if requests_of(row)]
+        cut = sum(is_cut(row, encoder.tokenizer, limit) for row in asked)
+        if cut:
+            notes.append(
+                f"task {task.name}: {cut} of {len(asked)} rows are longer than the model's {limit} "
+                "positions and are cut on the left, as lm-evaluation-harness cuts them"
+            )
+    return notes
 
 
 def unknown_notes(tasks: list[Task], encoder: Encoder) -> list[str]:

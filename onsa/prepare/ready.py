@@ -20,8 +20,23 @@ from onsa.prepare.checks import (
     require_text,
 )
 from onsa.prepare.encoder import load_encoder
-from onsa.prepare.notes import length_notes, model_notes, overlap_notes, task_notes, unknown_notes
-from onsa.prepare.tasks import ASKED, heads_for, load_tasks, mixed, probe_tasks, speaks
+from onsa.prepare.notes import (
+    length_notes,
+    model_notes,
+    overlap_notes,
+    request_notes,
+    task_notes,
+    unknown_notes,
+)
+from onsa.prepare.tasks import (
+    ASKED,
+    heads_for,
+    load_tasks,
+    mixed,
+    probe_tasks,
+    require_trainable,
+    speaks,
+)
 from onsa.progress import Progress
 from onsa.recipe.schema import Recipe
 from onsa.run import Run, claim_folder
@@ -48,6 +63,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     """
     if recipe.energy:
         require_codecarbon()
+    require_trainable(recipe.tasks)
     tasks = mixed(load_tasks(recipe.tasks, base_folder, recipe.seed), recipe.task_balance)
     untrained = [
         dataclasses.replace(task, train=())
@@ -85,6 +101,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         *model_notes(model),
         *length_notes(tasks, encoder),
         *unknown_notes(tasks, encoder),
+        *request_notes(untrained, encoder, positions),
     ]
     return Ready(tasks, untrained, model_folder, encoder, notes)
 

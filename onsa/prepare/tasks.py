@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from onsa.data.balance import task_weights
+from onsa.data.requests import asks_by_template
 from onsa.errors import InputError
 from onsa.models.heads import Head
 from onsa.recipe.schema import TaskBalance, TaskRecipe
-from onsa.tasks import Task, load_task
+from onsa.tasks import Task, find_kind, load_task
 
 ASKED = ("generate", "choose")  # modes in which another prompt gives other replies
 PROBE_FOLDER = Path(__file__).parent.parent / "data" / "probe"
@@ -31,6 +32,21 @@ PROBE = (
     _probe("text", "loss"),
     _probe("text_ja", "loss"),
 )
+
+
+def require_trainable(tasks: Sequence[TaskRecipe]) -> None:
+    """Refuse to train on a task of a kind that is only scored.
+
+    Raises:
+        InputError: one of the tasks is of such a kind.
+    """
+    for task in tasks:
+        if not find_kind(task.kind).trains:
+            raise InputError(
+                f"tasks of kind {task.kind.partition(':')[0]!r} are scored, never trained on",
+                where=f"task {task.name}",
+                way_out="put it under 'untrained_tasks:'; 'onsa eval' takes it under 'tasks:' too",
+            )
 
 
 def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> list[Task]:
@@ -99,5 +115,10 @@ def heads_for(tasks: Sequence[Task], untrained: Sequence[Task]) -> tuple[dict[st
 
 
 def speaks(tasks: Sequence[Task]) -> bool:
-    """Whether rows are conversations: all but texts that a head reads."""
-    return any(task.head is None or task.head.problem == "ranking" for task in tasks)
+    """Whether rows are conversations: all but texts for heads, and plain ones."""
+    return any(
+        asks_by_template(task.evaluation)
+        if task.mode == "requests"
+        else task.head is None or task.head.problem == "ranking"
+        for task in tasks
+    )

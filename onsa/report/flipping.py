@@ -26,8 +26,11 @@ def flip(
         }
         for row in task.evaluation[: len(before["scores"])]
     ]
-    told = {"higher_is_better": task.higher_is_better, "mode": task.mode}
+    told = {"higher_is_better": task.higher_is_better, "mode": task.told_mode}
     ends = {"from": before_label, "to": after_label, "task": task.name}
+    before, after = (
+        {**found, "replies": task.shown(found["replies"])} for found in (before, after)
+    )
     return {**ends, **flip_of(rows, before, after, told)}
 
 

@@ -118,7 +118,7 @@ def _row(
 
 def _score(found: Sequence[Outcome], task: Task, kind: str) -> dict[str, Any]:
     interval = crossed_interval(np.array([getattr(each, kind)[task.name] for each in found], float))
-    if task.mode != "loss":
+    if task.is_share:
         interval = interval.within(0.0, 1.0)
     return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
 

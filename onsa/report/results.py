@@ -85,7 +85,7 @@ def average(tasks: Sequence[Task], found: Mapping[str, Found]) -> dict[str, floa
         return None
     tables = [_table(found[task.name]) for task in tasks]
     interval = average_interval(tables, _groups(tasks, tables))
-    if all(task.mode != "loss" for task in tasks):
+    if all(task.is_share for task in tasks):
         interval = interval.within(0.0, 1.0)
     return {"mean": interval.mean, "low": interval.low, "high": interval.high}
 
@@ -130,7 +130,7 @@ def _normalised(
 
 def _mean(task: Task, scores: Sequence[float]) -> Interval:
     interval = clustered_interval(scores, groups_of(task, len(scores)))
-    return interval if task.mode == "loss" else interval.within(0.0, 1.0)
+    return interval.within(0.0, 1.0) if task.is_share else interval
 
 
 def _restated(interval: Interval, change: Any) -> Interval:

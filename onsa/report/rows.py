@@ -49,9 +49,10 @@ def write_rows(
     folder: Path, tasks: Sequence[Task], found: Mapping[str, Mapping[int, Found]]
 ) -> None:
     """Keep the rows of the tasks and, by label and seed, what was said of each."""
+    by_name = {task.name: task for task in tasks}
     scores = {
         label: {
-            str(seed): {name: _said(each) for name, each in by_task.items()}
+            str(seed): {name: _said(by_name[name], each) for name, each in by_task.items()}
             for seed, by_task in by_seed.items()
         }
         for label, by_seed in found.items()
@@ -59,15 +60,15 @@ def write_rows(
     write_json(folder / FILE, {"tasks": {t.name: _task(t) for t in tasks}, "scores": scores})
 
 
-def _said(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {"scores": found["scores"], "replies": found["replies"]}
+def _said(task: Task, found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"scores": found["scores"], "replies": task.shown(found["replies"])}
 
 
 def _task(task: Task) -> dict[str, Any]:
     known = len(task.train) <= MOST_TRAINING_ROWS
     return {
         "metric": task.metric,
-        "mode": task.mode,
+        "mode": task.told_mode,
         "higher_is_better": task.higher_is_better,
         "train": row_digests(task.train) if known else None,
         "train_rows": len(task.train),

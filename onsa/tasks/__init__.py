@@ -28,7 +28,7 @@ from onsa.settings import validated
 
 Replies = Sequence[str]
 Examples = Sequence[Example]
-Mode = Literal["generate", "choose", "loss", "head"]
+Mode = Literal["generate", "choose", "loss", "head", "requests"]
 
 VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
 
@@ -37,6 +37,7 @@ VERDICTS = "verdicts"  # in a run's folder: what judges said, kept across steps
 LOADING = {
     "at_once",
     "human",
+    "include_path",
     "key_variable",
     "timeout_seconds",
     "train",
@@ -84,8 +85,12 @@ class Kind:
     """A kind of task.
 
     `mode` says what is scored: a greedy reply ("generate"), the likeliest of `extra["choices"]`
-    ("choose"), what the task's own head says ("head"), or nothing but the held-out loss on the
-    replies ("loss"); settings with a `mode` of their own decide instead. `load(settings,
+    ("choose"), what the task's own head says ("head"), answers to an evaluation harness
+    ("requests"), or nothing but the held-out loss on the replies ("loss"). Settings with a `mode`,
+    a `metric`, `higher_is_better` or `is_share` of their own decide instead. `named` is the setting
+    whose value may stand behind the kind's name, after a colon; a kind that never `trains` gives no
+    training rows, and its replies are for people what `shown(reply, example, settings)` makes of
+    them. `load(settings,
     base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1. Replies
     that cost to score are scored together by `score_all(replies, examples, settings, folder)`,
     where `folder` keeps what must not be asked twice; `combined(scores, settings)` makes one score
@@ -113,6 +118,9 @@ class Kind:
     restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
     how: Callable[[Any, Examples], str] | None = None
     agreement: Callable[[Any, Path | None], dict[str, Any]] | None = None
+    shown: Callable[[str, Example, Any], str] | None = None
+    named: str = ""
+    trains: bool = True
 
 
 @dataclass(frozen=True)
@@ -131,7 +139,7 @@ class Task:
 
     @property
     def metric(self) -> str:
-        return find_kind(self.kind).metric
+        return str(getattr(self.settings, "metric_name", find_kind(self.kind).metric))
 
     @property
     def mode(self) -> Mode:
@@ -140,7 +148,26 @@ class Task:
 
     @property
     def higher_is_better(self) -> bool:
-        return find_kind(self.kind).higher_is_better
+        own = find_kind(self.kind).higher_is_better
+        return bool(getattr(self.settings, "higher_is_better", own))
+
+    @property
+    def is_share(self) -> bool:
+        """Whether scores are from 0 to 1; a loss is not."""
+        return bool(getattr(self.settings, "is_share", self.mode != "loss"))
+
+    @property
+    def told_mode(self) -> Mode:
+        """The mode as reports read it: what is no share is told as a loss is."""
+        return self.mode if self.is_share else "loss"
+
+    def shown(self, replies: Replies) -> list[str]:
+        """The replies to the first evaluation rows as people read them."""
+        shown = find_kind(self.kind).shown
+        if shown is None:
+            return list(replies)
+        rows = self.evaluation[: len(replies)]
+        return [shown(reply, row, self.settings) for reply, row in zip(replies, rows, strict=True)]
 
     @property
     def max_new_tokens(self) -> int:
@@ -249,11 +276,18 @@ def all_kinds() -> dict[str, Kind]:
 
 
 def find_kind(name: str) -> Kind:
-    if name not in all_kinds():
+    """The kind by its name, or by its name and one of its tasks (`lm_eval:arc_easy`)."""
+    own, colon, _ = name.partition(":")
+    if own not in all_kinds():
         raise InputError(
-            f"unknown kind of task {name!r}", where="kind", way_out=did_you_mean(name, all_kinds())
+            f"unknown kind of task {name!r}", where="kind", way_out=did_you_mean(own, all_kinds())
         )
-    return all_kinds()[name]
+    kind = all_kinds()[own]
+    if colon and not kind.named:
+        raise InputError(
+            f"nothing follows {own!r} after a colon", where="kind", way_out=f"write 'kind: {own}'"
+        )
+    return kind
 
 
 def load_task(
@@ -273,7 +307,7 @@ def load_task(
     place = f"task {name}"
     try:
         found = find_kind(kind)
-        values = validated(found.settings, dict(settings), "settings")
+        values = validated(found.settings, _with_name(found, kind, settings), "settings")
         rows = found.load(values, base_folder, seed)
         task = Task(
             name,
@@ -293,10 +327,23 @@ def load_task(
     return task
 
 
+def _with_name(kind: Kind, text: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings, with what stands after the colon of `kind: lm_eval:arc_easy` among them."""
+    name = text.partition(":")[2]
+    if name and kind.named in settings:
+        raise InputError(
+            f"{kind.named} is said twice",
+            where="kind",
+            way_out=f"write 'kind: {kind.name}', or take '{kind.named}' out",
+        )
+    return {**settings, kind.named: name} if name else dict(settings)
+
+
 def _check_references(task: Task) -> None:
-    assert task.train, "loaders give at least a row to train on"
+    kind = find_kind(task.kind)
+    assert task.train or not kind.trains, "loaders give at least a row to train on"
     assert task.evaluation, "loaders give at least a row to score on"
-    if find_kind(task.kind).score is None:
+    if kind.score is None:
         return
     scores = task.scores([example.reply for example in task.evaluation], task.evaluation)
     for example, score in zip(task.evaluation, scores, strict=True):

@@ -13,6 +13,7 @@ import torch
 
 from onsa.data.encoded import Encoded
 from onsa.data.encoding import Encoder
+from onsa.data.requests import scored_lengths
 from onsa.errors import InputError
 from onsa.models.device import compute_dtype
 from onsa.models.places import place_of
@@ -86,7 +87,7 @@ def scoring_bytes(
     size = 2 if compute_dtype(training.precision) == torch.bfloat16 else 4
     most = 0
     for task in tasks:
-        rows = sorted(map(len, (row.ids for row in encoder.encode_all(task.evaluation))))
+        rows = sorted(scored_lengths(task.evaluation, encoder))
         longest = rows[-training.per_device_eval_batch_size :]
         length = longest[-1] + task.max_new_tokens
         replies = {"generate": 1, "head": 0}.get(task.mode, length)
