@@ -151,10 +151,12 @@ class Task:
         return int(getattr(self.settings, "max_new_tokens", 0)) if self.mode == "generate" else 0
 
     def score(self, reply: str, example: Example) -> float:
-        """From 0 to 1: the reference reply scores 1, an empty one 0."""
+        """From 0 to 1: the reference reply scores 1, an empty one 0, if it is not the reference (no
+        label at all)."""
         score = find_kind(self.kind).score
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
-        return score(reply, example, self.settings) if reply.strip() else 0.0
+        is_said = reply.strip() or not example.reply.strip()
+        return score(reply, example, self.settings) if is_said else 0.0
 
     def scores(
         self, replies: Replies, examples: Examples, folder: Path | None = None
