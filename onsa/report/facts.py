@@ -322,6 +322,12 @@ def _model(run: Run) -> dict[str, Any]:
     }
 
 
+def _head_facts(task: Task) -> dict[str, Any] | None:
+    """What the task's head says, where it has one."""
+    head = task.head
+    return {"problem": head.problem, "labels": list(head.labels)} if head else None
+
+
 def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
     """What a task is; with a run's folder, also how far to trust its judge, if it has one."""
     sample = task.evaluation[0]
@@ -329,6 +335,7 @@ def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
+        "head": _head_facts(task),
         "how": task.how,
         "agreement": task.agreement(folder / VERDICTS) if folder else None,
         "higher_is_better": task.higher_is_better,
