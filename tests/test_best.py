@@ -13,11 +13,15 @@ import onsa
 from onsa.errors import InputError
 from onsa.evaluation import Scorer
 from onsa.files import read_json
+from onsa.metrics.figures import find_figure
 from onsa.report.page import render
+from onsa.report.scores import Score, metric_of
 from onsa.run import Run
+from onsa.tasks import all_kinds
 from onsa.training.best import BestState
 from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
+from tests.conftest import write_rows
 
 Keys = Callable[..., dict[str, Any]]
 ON_THE_WAY = {"eval_steps": 2, "stage_rows": 3, "per_device_train_batch_size": 8, "method": "full"}
@@ -196,3 +200,159 @@ def test_a_baseline_may_have_no_best_state_and_losses_are_not_averaged_with_shar
     losses = {point["step"]: point["scores"]["echo"] for point in points}
     assert min(losses, key=lambda step: losses[step]) == facts_of(kept)["best_state"]["best_step"]
     assert Weights(kept / "model").entry_count
+
+
+def of_a_kind(
+    recipe: Keys, folder: Path, kind: str, labels: list[Any], scored: list[Any], **changes: Any
+) -> dict[str, Any]:
+    """A recipe of one task, texts with these labels, trained and scored in this order."""
+    files = {
+        name: str(
+            write_rows(
+                folder / f"{name}.jsonl",
+                [{"text": f"{name} {n}", "label": label} for n, label in enumerate(given)],
+            )
+        )
+        for name, given in (("train", labels), ("eval", scored))
+    }
+    keys = recipe(**{**ON_THE_WAY, "stage_rows": len(scored), "num_train_epochs": 6, **changes})
+    return {**keys, "tasks": [{"name": "mood.v2", "kind": kind, **files}]}
+
+
+def reply_in_turn(monkeypatch: pytest.MonkeyPatch, turns: list[list[str]]) -> None:
+    """Replies that the scorings give in turn, scored by the task; the last of them stay."""
+
+    def score(scorer: Scorer, task: Any, examples: Any, *rest: Any) -> dict[str, Any]:
+        replies = turns.pop(0) if len(turns) > 1 else turns[0]
+        return {"scores": task.scores(replies, examples), "replies": replies}
+
+    monkeypatch.setattr("onsa.training.best.Scorer.score", score)
+
+
+MOODS = {"labels": ["yes", "no"] * 6, "scored": ["no", "no", "no", "yes"]}
+
+
+@pytest.mark.parametrize(
+    ("metric", "told", "kept"),
+    [
+        ("mood.v2", "mood.v2", 6),
+        ("mood.v2.accuracy", "mood.v2", 6),
+        ("mood.v2.macro_f1", "mood.v2.f1_macro", 4),
+    ],
+)
+def test_pain_P10_the_best_state_by_a_figure_over_all_rows(  # noqa: N802
+    recipe: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, told: str, kept: int
+) -> None:
+    """Three of four rows are 'no'. To say so of all is right on more rows than to guess, and worse
+    by macro F1. Red where only the mean score of rows can decide."""
+    wrong, guessed, majority = ["yes", "yes", "yes", "no"], ["yes", "yes", "no", "yes"], ["no"] * 4
+    reply_in_turn(monkeypatch, [wrong, guessed, majority, wrong])
+    keys = {**MOODS, "metric_for_best_model": metric}
+    run = onsa.tune(**of_a_kind(recipe, tmp_path, "classify", **keys))
+    found, facts = facts_of(run)["best_state"], read_json(run / "report.json")
+    assert (found["best_step"], found["metric"]) == (kept, told)
+    assert [point["scores"]["mood.v2"] for point in found["points"]][1:3] == [0.5, 0.75]
+    if told == "mood.v2":
+        assert found["figure"] is None
+        return
+    figures = [point["figures"]["mood.v2.f1_macro"] for point in found["points"]]
+    assert figures[1:3] == [0.5, pytest.approx(3 / 7, abs=1e-6)]
+    (note,) = [note for note in facts["notes"] if note.startswith("full: ")]
+    assert "step 4 was kept, the best by mood.v2.f1_macro (0.5) of" in note
+    page = render(facts)
+    assert "full: full: mood.v2.f1_macro" in page
+    assert "mood.v2.f1_macro 0.0\N{NARROW NO-BREAK SPACE}% at first, 50.0" in page
+
+
+def test_of_errors_the_smallest_is_the_best_and_patience_counts_it(
+    recipe: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Squared errors of 4, 1, 2.25 and 1, of which the last two are no better than the second."""
+    numbers = {"labels": [n + 0.5 for n in range(8)], "scored": [1.5, 2.5, 3.5]}
+    turns = [[str(number + off) for number in numbers["scored"]] for off in (2.0, 1.0, 1.5, 1.0)]
+    reply_in_turn(monkeypatch, turns)
+    keys = {**numbers, "metric_for_best_model": "mood.v2.mse", "early_stopping_patience": 2}
+    run = onsa.tune(**of_a_kind(recipe, tmp_path, "regress", **keys, eval_steps=1))
+    found = facts_of(run)["best_state"]
+    assert [point["figures"]["mood.v2.mse"] for point in found["points"]] == [4.0, 1.0, 2.25, 1.0]
+    assert (found["best_step"], found["last_step"]) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("turns", "kept", "line"),
+    [
+        ([["1", "1", "1"], ["3", "2", "1"], ["1", "1", "1"]], 2, "step 2 was kept, the best by"),
+        ([["1", "1", "1"]], 6, "was not defined in any of 6 scorings; the state of step 6, the"),
+    ],
+)
+def test_what_is_not_defined_is_never_the_best(
+    recipe: Keys,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    turns: list[list[str]],
+    kept: int,
+    line: str,
+) -> None:
+    """Numbers that are all alike have no correlation: even a negative one is more. A checkpoint
+    keeps that there was none."""
+    reply_in_turn(monkeypatch, turns)
+    numbers = {"labels": [n + 0.5 for n in range(8)], "scored": [1.5, 2.5, 3.5]}
+    keys = {**numbers, "metric_for_best_model": "mood.v2.pearson", "save_steps": 1}
+    run = onsa.tune(**of_a_kind(recipe, tmp_path, "regress", **keys, eval_steps=1))
+    assert facts_of(run)["best_state"]["best_step"] == kept
+    facts = read_json(run / "report.json")
+    assert any(line in note for note in facts["notes"])
+    assert "Scores while training" in render(facts)
+
+
+@pytest.mark.parametrize(
+    ("metric", "scored", "line"),
+    [
+        ("mood.v2.pearsen", [1.5, 2.5], "does not measure 'pearsen'; did you mean 'pearson'?"),
+        (
+            "mood.v2.f1",
+            [1.5, 2.5],
+            "task 'mood.v2' does not measure 'f1'; known here: closeness, mae, mse,",
+        ),
+        ("mood.pearson", [1.5, 2.5], "'mood.pearson' is no task of the recipe; did you mean 'mood"),
+        ("mood.v2.", [1.5, 2.5], "'mood.v2.' is no task of the recipe; did you mean 'mood.v2'?"),
+        ("mood.v2.r2", [1.5, 1.5], "R² of task 'mood.v2' is not defined on its first 2 evaluation"),
+    ],
+)
+def test_pain_P12_a_measure_that_the_task_does_not_have_is_refused(  # noqa: N802
+    recipe: Keys, tmp_path: Path, metric: str, scored: list[float], line: str
+) -> None:
+    """Before anything is trained, with those that it has. Red where it comes up in a scoring."""
+    keys = of_a_kind(recipe, tmp_path, "regress", [1.5, 2.0, 3.5], scored)
+    with pytest.raises(InputError) as caught:
+        onsa.tune(**{**keys, "metric_for_best_model": metric})
+    assert line in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_figure_says_which_way_is_better() -> None:
+    """By its kind, and the words by which a report without kinds tells agree with them."""
+    lower = {name: sorted(kind.lower_is_better) for name, kind in all_kinds().items()}
+    assert lower.pop("classify") == lower.pop("pair") == ["Hamming loss"]
+    assert lower.pop("regress") == ["MAE", "MSE"]
+    assert lower.pop("loss") == ["perplexity"]
+    assert not any(lower.values())
+    for name in ("Hamming loss", "MAE", "MSE", "perplexity", "F1 macro", "Pearson", "R²", "BLEU"):
+        told = any(name in kind.lower_is_better for kind in all_kinds().values())
+        assert metric_of({"metric": name}, [Score(0.5)]).higher_is_better != told
+
+
+@pytest.mark.parametrize(
+    ("figure", "spellings"),
+    [
+        ("F1 macro", ["f1_macro", "macro_f1", "macro-F1", "F1 macro"]),
+        ("ROUGE-2", ["rouge2", "ROUGE-2", "rouge_2"]),
+        ("R²", ["r2", "R²"]),
+        ("chrF++", ["chrf++"]),
+        ("rating 1-10", ["rating_1_10"]),
+    ],
+)
+def test_figures_are_found_as_one_writes_them(figure: str, spellings: list[str]) -> None:
+    others = ["F1 micro", "ROUGE-1", "ROUGE-L", "chrF", "MSE"]
+    assert [find_figure(each, [*others, figure]) for each in spellings] == [figure] * len(spellings)
+    assert find_figure("f1", [*others, figure]) is None

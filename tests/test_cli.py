@@ -208,6 +208,15 @@ ODD_NAMES = [
 ]
 
 
+LABELLED = {
+    "classify": [{"text": f"text {n}", "label": ["yes", "no"][n % 2]} for n in range(20)],
+    "classify_many": [{"text": f"words {n}", "labels": ["a", "b"][: n % 3]} for n in range(20)],
+    "pair": [{"premise": f"p {n}", "hypothesis": f"h {n}", "label": n % 2} for n in range(20)],
+    "regress": [{"text": f"some {n}", "label": n + 0.5} for n in range(20)],
+    "rank": [{"prompt": f"to {n}", "chosen": f"b {n}", "rejected": f"a {n}"} for n in range(20)],
+}
+
+
 def test_init_writes_what_check_accepts(tmp_path: Path, tiny_model: TinyModel) -> None:
     files = []
     for number, name in enumerate([*ODD_NAMES, "sub/no.jsonl"]):
@@ -219,14 +228,21 @@ def test_init_writes_what_check_accepts(tmp_path: Path, tiny_model: TinyModel) -
         {"question": f"which {n}", "options": ["yes", "no"], "answer": n % 2} for n in range(20)
     ]
     files.append(write_rows(tmp_path / "choices.jsonl", choices))
+    files += [write_rows(tmp_path / f"{kind}.jsonl", rows) for kind, rows in LABELLED.items()]
     recipe = tmp_path / "first.yaml"
     ended = onsa("init", *files, "--model", tiny_model(), "--output", recipe)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out == f"wrote {recipe}; onsa check {recipe}\n"
-    facts = json.loads(onsa("check", recipe, "--json").out)
-    assert [entry["train_rows"] for entry in facts["tasks"]] == [54] * 6 + [18]
-    assert facts["tasks"][-1]["kind"] == "choose"
-    assert yaml.safe_load(recipe.read_text(encoding="utf-8"))["tasks"][0]["name"] == "data_dir_no"
+    checked = onsa("check", recipe, "--json")
+    assert checked.err == ""
+    facts = json.loads(checked.out)
+    assert [entry["train_rows"] for entry in facts["tasks"]] == [54] * 6 + [18] * 6
+    kinds = [entry["kind"] for entry in facts["tasks"][6:]]
+    assert kinds == ["choose", *(kind.removesuffix("_many") for kind in LABELLED)]
+    text = recipe.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["tasks"][0]["name"] == "data_dir_no"
+    assert "kind: pair             # each pair of texts has one of 2 labels; 'onsa tasks'" in text
+    assert text.count("many: true") == 1
 
 
 @pytest.mark.parametrize(

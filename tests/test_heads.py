@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import write_rows
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from onsa.adapter import CONFIG_FILE
 from onsa.commands.tune import tune
@@ -123,6 +124,40 @@ def test_every_method_trains_heads_that_plain_classes_load(name: str, keys: Any)
             torch.testing.assert_close(model(**inputs).logits, wanted, rtol=1e-4, atol=1e-5)
             before = head_logits(load_model(start).eval(), task, inputs)
         assert not torch.allclose(wanted, before, atol=1e-4), f"the head of {task} has not moved"
+
+
+@pytest.mark.parametrize(
+    ("method", "architecture"), [("lora", "bert"), ("lora", "llama"), ("full", "bert")]
+)
+def test_the_card_s_code_loads_each_head_with_its_labels(
+    keys: Any, monkeypatch: pytest.MonkeyPatch, method: str, architecture: str
+) -> None:
+    """An adapter keeps no names of labels; its card does. A config.json beside it would be taken
+    for a whole model's."""
+    run = tune(**keys(architecture, method=method))
+    monkeypatch.chdir(run / "model")
+    card = Path("README.md").read_text(encoding="utf-8")
+    codes = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    assert len(codes) == 2
+    assert not (method == "lora" and list(Path().rglob("config.json")))
+    for code, task in zip(codes, run.tasks, strict=True):
+        made: dict[str, Any] = {}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exec(code, made)
+            say = pipeline(
+                "text-classification", model=made["model"].eval(), tokenizer=made["tokenizer"]
+            )
+            said = say("moss 3", function_to_apply="none")[0]
+        inputs = made["tokenizer"](["moss 3"], return_tensors="pt")
+        inputs.pop("token_type_ids", None)
+        ours = load_model([stage for stage in run.stages if stage.path == method][-1].weights)
+        with torch.inference_mode():
+            wanted = head_logits(ours.eval(), task.name, inputs)[0]
+        labels = task.head.labels or ["LABEL_0"]
+        assert said["label"] == labels[int(wanted.argmax())]
+        assert said["score"] == pytest.approx(float(wanted.max()), rel=1e-3, abs=1e-4)
+        assert list(made["model"].config.id2label.values()) == list(labels)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gpt2", "gpt_neox", "roberta", "qwen3"])

@@ -199,10 +199,27 @@ def example(*texts: str, **extra: list[str]) -> Example:
 
 
 def test_likely_kind() -> None:
-    assert likely_kind([example("q", "A", choices=["A", "B"])]) == "choose"
-    assert likely_kind([example("q", "return 1", tests=["assert f()"])]) == "code"
-    assert likely_kind([example("q", "so 3\n#### 3")] * 3) == "number"
-    assert likely_kind([example("q", "1,200"), example("q", "-3.5")]) == "number"
-    assert likely_kind([example("q", "uncle"), example("q", "aunt")]) == "generate"
-    assert likely_kind([example("q", "a long answer in 3 parts " * 9)]) == "loss"
-    assert likely_kind([example("q", "hi", "q", "yes")]) == "loss"
+    assert likely_kind([example("q", "A", choices=["A", "B"])]).kind == "choose"
+    assert likely_kind([example("q", "return 1", tests=["assert f()"])]).kind == "code"
+    assert likely_kind([example("q", "so 3\n#### 3")] * 3).kind == "number"
+    assert likely_kind([example("q", "1,200"), example("q", "-3.5")]).kind == "number"
+    assert likely_kind([example("q", "uncle"), example("q", "aunt")]).kind == "generate"
+    assert likely_kind([example("q", "a long answer in 3 parts " * 9)]).kind == "loss"
+    assert likely_kind([example("q", "hi", "q", "yes")]).kind == "loss"
+
+
+def test_likely_kind_of_labels() -> None:
+    def kind(labels: list[object], texts: int = 1) -> tuple[str, str]:
+        rows = [example("q", str(each), texts=["q"] * texts, label=each) for each in labels]
+        return likely_kind(rows)[:2]
+
+    assert kind(["good", "bad"] * 5) == ("classify", "each text has one of 2 labels")
+    assert kind(["0", "1", "2"] * 5, texts=2) == ("pair", "each pair of texts has one of 3 labels")
+    assert kind([1.5, 2.0, 3.25]) == ("regress", "each text has a number")
+    assert kind(["0.5", "4.25"], texts=2) == ("regress", "each pair of texts has a number")
+    assert kind([["a", "b"], []]) == ("classify", "a text may have several labels")
+    assert likely_kind([example("q", "a", texts=["q"], label=["a"])]).many
+    assert kind([1.0, 0.0, 1.0])[0] == "classify"
+    # Every row another one: texts in a column that is called label.
+    assert kind([f"reply {number}" for number in range(30)])[0] == "generate"
+    assert likely_kind([example("q", "yes", rejected="no")]).kind == "rank"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from typing import Any
 
 import pytest
 
+from onsa.data.example import Example
 from onsa.report.ranking import Outcome, rank
 from onsa.report.ranking_page import render_ranking
 from onsa.tasks import Task
@@ -16,9 +18,12 @@ COST = {"training_flops": 0, "seconds": 0.0, "trained_tokens": 0, "peak_memory_b
 COST |= {"stored_bytes": 1000, "energy_kwh": None, "parameters": 100, "trained_entries": 0}
 
 
-def task(name: str, kind: str = "generate") -> Task:
-    settings = KIND.settings(train="x.jsonl")
-    return Task(name, kind, settings, (), ())
+def task(name: str, rows: int, kind: str = "generate", passage_rows: int = 1) -> Task:
+    """With so many rows to score on, in passages of so many where that is more than one."""
+    said = ({"role": "user", "content": "?"}, {"role": "assistant", "content": "!"})
+    groups = [str(row // passage_rows) if passage_rows > 1 else "" for row in range(rows)]
+    examples = tuple(Example(said, {}, f"{name}:{row}", group=g) for row, g in enumerate(groups))
+    return Task(name, kind, KIND.settings(train="x.jsonl"), (), examples)
 
 
 def outcome(label: str, seed: int, scores: dict[str, list[float]], **changes: Any) -> Outcome:
@@ -30,8 +35,12 @@ def hits(count: int, of: int) -> list[float]:
     return [1.0] * count + [0.0] * (of - count)
 
 
-def ranked(*outcomes: Outcome, untrained: tuple[Task, ...] = ()) -> dict[str, Any]:
-    return rank(outcomes, [task("a"), task("b")], untrained, "tokens")
+def ranked(
+    *outcomes: Outcome, untrained: tuple[Task, ...] = (), passage_rows: int = 1
+) -> dict[str, Any]:
+    rows = {name: len(scores) for name, scores in outcomes[0].scores.items()}
+    tasks = [task(name, rows.get(name, 1), passage_rows=passage_rows) for name in ("a", "b")]
+    return rank(outcomes, tasks, untrained, "tokens")
 
 
 def row(ranking: dict[str, Any], label: str) -> dict[str, Any]:
@@ -78,6 +87,43 @@ def test_what_the_seeds_disagree_on_is_not_clear() -> None:
     assert row(found, "full")["average"]["by_seed"] == pytest.approx([0.95, 0.15])
 
 
+def test_pain_P8_examples_of_one_passage_are_no_news_of_each_other() -> None:  # noqa: N802
+    """Four passages of ten questions each, right or wrong together: 20 of 40 look clearly more than
+    10 of 40 question by question, and are not by passages. Red where rows are drawn one by one."""
+    ways = [
+        outcome(label, 0, {"a": hits(right, 40), "b": hits(right, 40)})
+        for label, right in (("base", 10), ("full", 20))
+    ]
+    alone, together = ranked(*ways), ranked(*ways, passage_rows=10)
+    assert row(alone, "base")["against_best"]["is_clear"]
+    base, full = row(together, "base"), row(together, "full")
+    assert not base["against_best"]["is_clear"]
+    assert base["against_best"]["tasks"]["a"]["p_value"] > 0.1
+    assert (full["scores"]["a"]["n"], full["scores"]["a"]["groups"]) == (40, 4)
+    for key in ("average", "against_best"):
+        found = [each[key] or {} for each in (row(alone, "base"), base)]
+        narrow, wide = (each["high"] - each["low"] for each in found)
+        assert wide > 2 * narrow
+    assert full["average"]["mean"] == row(alone, "full")["average"]["mean"]
+    assert "1 seed, 80 examples each, drawn in 8 groups; " in together["sentences"][-1]
+    assert "1 seed, 80 examples each; " in alone["sentences"][-1]
+
+
+def test_rows_that_are_their_own_groups_change_nothing() -> None:
+    ways = [
+        outcome(label, seed, {"a": hits(5 + seed + right, 10), "b": hits(right, 10)})
+        for label, right in (("base", 1), ("full", 3))
+        for seed in (0, 1)
+    ]
+    named = [
+        dataclasses.replace(each, evaluation=tuple(
+            dataclasses.replace(one, group=one.source) for one in each.evaluation
+        ))
+        for each in (task("a", 10), task("b", 10))
+    ]  # fmt: skip
+    assert rank(ways, named, (), "tokens") == ranked(*ways)
+
+
 def test_specialists_are_a_mark_to_reach_and_not_an_answer() -> None:
     found = ranked(
         outcome("full", 0, {"a": hits(6, 10), "b": hits(6, 10)}),
@@ -106,7 +152,7 @@ def test_the_front_is_what_nobody_beats() -> None:
 
 def test_losses_count_as_likelihoods() -> None:
     losing = [outcome("base", 0, {"a": [2.0, 2.2]}), outcome("full", 0, {"a": [0.5, 0.4]})]
-    found = rank(losing, [task("a", "loss")], (), "tokens")
+    found = rank(losing, [task("a", 2, "loss")], (), "tokens")
     assert found["best"] == "full"
     assert row(found, "full")["scores"]["a"]["mean"] == pytest.approx(0.45)
     assert row(found, "full")["average"]["mean"] == pytest.approx(0.638, abs=1e-3)
@@ -117,7 +163,7 @@ def test_forgetting_is_told_against_the_base() -> None:
     found = ranked(
         outcome("base", 0, {"a": hits(1, 10), "b": hits(1, 10)}, untrained={"old": before}),
         outcome("full", 0, {"a": hits(9, 10), "b": hits(9, 10)}, untrained={"old": after}),
-        untrained=(task("old"),),
+        untrained=(task("old", 20),),
     )
     assert row(found, "full")["forgotten"]["old"]["change"] == pytest.approx(-0.8)
     assert any("not trained, against the base: old (−80.0" in each for each in found["sentences"])
@@ -143,6 +189,9 @@ def test_the_page_shows_what_was_given_and_stays_harmless() -> None:
     assert page.count('class="panel scatter"') == 4  # energy was not measured
     assert "Energy was not measured" in page
     assert "the best" in page
+    assert "whole groups were drawn" in page
+    assert "64 examples in 8 groups" in page
+    assert "64 examples in 64 groups" not in page
 
 
 def sample() -> dict[str, Any]:
@@ -171,7 +220,7 @@ def sample() -> dict[str, Any]:
         for label, mean in means.items()
         for seed in (0, 1, 2)
     ]
-    tasks, untrained = [task("reverse"), task("needle")], [task("old")]
+    tasks, untrained = [task("reverse", 64, passage_rows=8), task("needle", 64)], [task("old", 64)]
     return {
         **rank(outcomes, tasks, untrained, "tokens"),
         "title": "Ways of tuning compared on reverse and needle",

@@ -13,6 +13,7 @@ import pytest
 
 from onsa.commands.add import Addition, add_tasks
 from onsa.commands.check import check_recipe
+from onsa.commands.check_view import show
 from onsa.commands.compare import compare
 from onsa.commands.tune import carry_out, read_recipe
 from onsa.files import read_json, write_json
@@ -170,6 +171,28 @@ def test_check_shows_what_a_head_reads_and_is_to_say(tiny_model: TinyModel, tmp_
     (read, text), (trained, label) = task["sample"]
     assert (read, bool(text), trained) == (False, True, True)
     assert label in ("positive", "negative")
+
+
+def test_check_speaks_of_heads_and_parts_long_names(
+    tiny_model: TinyModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """At 80 columns."""
+    given = small("classify", f"model={tiny_model()}", f"output={tmp_path}")
+    facts = check_recipe(path_of("classify"), given)
+    facts["tasks"][0]["name"] = "product_reviews_in_several_languages_of_2024"
+    monkeypatch.setenv("COLUMNS", "80")
+    show(facts)
+    said = capsys.readouterr().out
+    lines = [line.strip() for line in said.splitlines()]
+    assert max(map(len, said.splitlines())) <= 80
+    assert lines[lines.index("product_reviews_in_several_") + 1].startswith("languages_of_2024  ")
+    assert "rows for heads trained by" in " ".join(lines)
+    assert "what its head is to say in ⟦…⟧" in " ".join(lines)
+    assert "reply tokens" not in said
+    assert "trained an" not in said
 
 
 def test_partial_runs(tiny_model: TinyModel, tmp_path: Path) -> None:

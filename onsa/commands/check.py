@@ -63,6 +63,7 @@ def task_facts(task: Task, encoder: Encoder) -> dict[str, Any]:
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
+        "head": task.head.problem if task.head else None,
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
         "weight": task.weight,
@@ -165,6 +166,7 @@ def estimate(
     return {
         "of": "each training" if training.max_steps > 0 else "the whole run",
         "trained_tokens": round(processed / ways * trained_share),
+        "trained_by": sorted({"heads" if task.head else "replies" for task in tasks}),
         "processed_tokens_with_baselines": processed,
         "memory_bytes": training_bytes(training, largest_batch(training, rows), weights),
         "memory_there_bytes": memory_there(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import groupby
@@ -13,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from onsa.commands.check import ROLES
-from onsa.language import tell
+from onsa.language import columns, tell
 from onsa.training.memory import in_bytes
 
 MOST_LABELS = 12  # in a table
+PADDING = 3  # columns of a terminal beside each column of a table, at most
 LONGEST_SAMPLE = 1500  # characters that are shown of a text
 
 
@@ -43,7 +45,7 @@ def _table(texts: int, *names: str) -> Any:
     """A table without lines: the first columns hold text, which may wrap, the others numbers."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for place, name in enumerate(names):
-        head = "\n".join(tell(name).rsplit(" ", 1))
+        head = _head(name)
         if place < texts:
             table.add_column(head, overflow="fold", min_width=8, vertical="bottom")
         else:
@@ -51,8 +53,13 @@ def _table(texts: int, *names: str) -> Any:
     return table
 
 
+def _head(name: str) -> str:
+    """A column's name, its last word in a line of its own."""
+    return "\n".join(tell(name).rsplit(" ", 1))
+
+
 def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
-    columns = {
+    numbers = {
         "rows to train": "train_rows",
         "an epoch": "rows_per_epoch",
         "to score": "eval_rows",
@@ -61,13 +68,34 @@ def _show_tasks(console: Console, tasks: list[dict[str, Any]]) -> None:
         "trained an epoch": "trained_tokens_per_epoch",
     }
     if all(task["rows_per_epoch"] == task["train_rows"] for task in tasks):
-        del columns["an epoch"]
-    table, keys = _table(2, "task", "kind", *columns), columns.values()
-    for task in tasks:
-        table.add_row(task["name"], task["kind"], *(f"{task[key]:,}" for key in keys))
+        del numbers["an epoch"]
+    if all(task["head"] for task in tasks):
+        del numbers["trained an epoch"]
+    rows = [[task["kind"], *(_count(task, key) for key in numbers.values())] for task in tasks]
+    others = [len(max(column, key=len)) for column in zip(*rows, strict=True)]
+    heads = [max(map(columns, _head(name).split("\n"))) for name in ("kind", *numbers)]
+    taken = sum(map(max, others, heads)) + PADDING * (len(others) + 1)
+    table = _table(2, "task", "kind", *numbers)
+    for task, row in zip(tasks, rows, strict=True):
+        table.add_row(_broken(task["name"], console.width - taken), *row)
     console.print(table)
     for task in tasks:
         _show_split(console, task)
+
+
+def _count(task: Mapping[str, Any], key: str) -> str:
+    """A number of the table; a head trains no tokens of the row."""
+    return "–" if task["head"] and key == "trained_tokens_per_epoch" else f"{task[key]:,}"
+
+
+def _broken(name: str, room: int) -> str:
+    """A name in lines of at most `room` columns, parted behind `_`, `-` or `.` where it can be."""
+    lines = [""]
+    for piece in re.findall(r"[^_.-]*[_.-]|[^_.-]+", name):
+        if lines[-1] and columns(lines[-1] + piece) > room:
+            lines.append("")
+        lines[-1] += piece
+    return "\n".join(lines)
 
 
 def _show_split(console: Console, task: dict[str, Any]) -> None:
@@ -102,7 +130,8 @@ def _label_range(labels: Mapping[str, Mapping[str, int]]) -> str:
 
 
 def _show_sample(console: Console, task: dict[str, Any]) -> None:
-    said = f"{task['name']}: its first row, trained tokens in ⟦…⟧; scored by {task['metric']}"
+    what = "what its head is to say" if task["head"] else "trained tokens"
+    said = f"{task['name']}: its first row, {what} in ⟦…⟧; scored by {task['metric']}"
     console.print(tell(said))
     _show_pieces(console, task)
 
@@ -166,7 +195,7 @@ def _cells(entries: Mapping[str, int], roles: list[str]) -> list[str]:
 
 def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None:
     said = (
-        f"{guess['of']}: {guess['trained_tokens']:,} reply tokens trained by {method}, "
+        f"{guess['of']}: {_trained(guess)} trained by {method}, "
         f"{guess['processed_tokens_with_baselines']:,} tokens processed with the baselines: "
         f"{_duration(guess['training_seconds'])} of training on this machine as busy as it is; "
         f"memory about {in_bytes(guess['memory_bytes'])} of "
@@ -178,6 +207,16 @@ def _show_estimate(console: Console, guess: dict[str, Any], method: str) -> None
     if guess["memory_bytes"] > guess["memory_there_bytes"]:
         cheaper = ", ".join(guess["less_memory"])
         console.print(tell(f"note: that does not fit; cheapest first: {cheaper}"))
+
+
+def _trained(guess: Mapping[str, Any]) -> str:
+    """How much is trained, in what replies or heads count by."""
+    count = guess["trained_tokens"]
+    if guess["trained_by"] == ["heads"]:
+        return f"{count:,} rows for heads"
+    if guess["trained_by"] == ["replies"]:
+        return f"{count:,} reply tokens"
+    return f"{count:,} reply tokens and rows for heads"
 
 
 def _duration(seconds: float) -> str:

@@ -31,9 +31,12 @@ tasks:
 """
 TASK = """\
   - name: {name}
-    kind: {kind:<15}  # how a reply is scored; 'onsa tasks' lists the others
+    kind: {kind:<15}  # {why}; 'onsa tasks' lists the others
     train: {path:<14}  # {rows} rows
     eval_share: {share:<9}  # or 'eval: a file'
+"""
+MANY = """\
+    many: true             # several labels for a row, or none
 """
 REPLY_LENGTH = """\
     max_new_tokens: {tokens:<5}  # longest reply that is generated
@@ -71,19 +74,30 @@ def _told(recipe: str) -> str:
 
 
 def _task(path: Path, name: str, home: Path) -> str:
-    examples = read_examples(str(path.resolve()), base_folder=home)
+    examples = _examples(str(path.resolve()), home)
     split(examples, EVAL_SHARE, seed=0)  # says so where there are too few rows
-    kind = likely_kind(examples)
+    kind, why, many = likely_kind(examples)
     lines = TASK.format(
         name=_scalar(name),
         kind=kind,
+        why=why,
         path=_scalar(_place(path, home)),
         rows=len(examples),
         share=EVAL_SHARE,
     )
-    if "max_new_tokens" not in find_kind(kind).settings.model_fields:
+    if many:
+        lines += MANY
+    if find_kind(kind).mode != "generate":
         return lines
     return lines + REPLY_LENGTH.format(tokens=_reply_limit(examples))
+
+
+def _examples(place: str, home: Path) -> list[Example]:
+    """The examples, those with a reply that was not liked among them."""
+    examples = read_examples(place, base_folder=home, feedback=True)
+    if any("liked" in example.extra for example in examples):
+        read_examples(place, base_folder=home)  # says that no kind of task takes these
+    return examples
 
 
 def _reply_limit(examples: Sequence[Example]) -> int:

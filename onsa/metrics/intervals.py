@@ -69,7 +69,7 @@ def mean_interval(scores: Sequence[float]) -> Interval:
     check_finite(scores)
     mean = math.fsum(scores) / len(scores)
     if is_binary(scores):
-        return Interval(mean, *_wilson(round(math.fsum(scores)), len(scores)), len(scores))
+        return Interval(mean, *wilson(round(math.fsum(scores)), len(scores)), len(scores))
     if len(scores) == 1:
         return Interval(mean, None, None, 1)
     half = t_point(len(scores) - 1) * statistics.stdev(scores) / math.sqrt(len(scores))
@@ -91,7 +91,7 @@ def clustered_interval(scores: Sequence[float], groups: Sequence[str]) -> Interv
     values = np.array(scores, np.float64)
     mean = math.fsum(scores) / len(scores)
     if is_binary(scores) and mean in (0.0, 1.0):
-        return Interval(mean, *_wilson(round(mean * count), count), len(scores))
+        return Interval(mean, *wilson(round(mean * count), count), len(scores))
     if count == 1:
         return Interval(mean, None, None, len(scores))
     half = t_point(count - 1) * math.sqrt(clustered_variance(values, numbers))
@@ -165,8 +165,8 @@ def is_binary(scores: Sequence[float]) -> bool:
     return all(score in (0.0, 1.0) for score in scores)
 
 
-def _wilson(hits: int, n: int) -> tuple[float, float]:
-    """Wilson's score interval (Wilson 1927)."""
+def wilson(hits: float, n: int) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927)."""
     z2 = NORMAL_95**2
     centre = (hits + z2 / 2) / (n + z2)
     half = NORMAL_95 / (n + z2) * math.sqrt(hits * (n - hits) / n + z2 / 4)

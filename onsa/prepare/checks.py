@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from onsa.models.loading import read_config
 from onsa.recipe.schema import Recipe
 from onsa.tasks import Task
 from onsa.training.adapters import AdapterSettings
+from onsa.training.deciding import decide_by
 
 Ways = Mapping[str, BaseModel]
 """The settings of a recipe's method and of its baselines, by their labels."""
@@ -127,13 +129,10 @@ def check_effects(recipe: Recipe, tasks: list[Task]) -> None:
 
 
 def check_metric(recipe: Recipe, tasks: list[Task]) -> None:
-    """Refuse to compare losses with shares where the best state is looked for."""
+    """Refuse to look for the best state by what does not tell it."""
+    rows = recipe.stage_rows
+    scored = [dataclasses.replace(task, evaluation=task.evaluation[:rows]) for task in tasks]
     for changes in ({}, *(baseline.training for baseline in recipe.baselines)):
         training = recipe.with_training(changes).training
-        over_all = training.metric_for_best_model in ("average", "worst_task")
-        if training.eval_steps and over_all and len({t.higher_is_better for t in tasks}) > 1:
-            raise InputError(
-                f"'{training.metric_for_best_model}' would mix losses with shares of right answers",
-                where="metric_for_best_model",
-                way_out=f"name one task: {', '.join(task.name for task in tasks)}",
-            )
+        if training.eval_steps:
+            decide_by(training.metric_for_best_model, scored)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from onsa.errors import InputError, did_you_mean
 from onsa.recipe.prompt import USUAL_PROMPTS, Prompt
-from onsa.recipe.training import Training
+from onsa.recipe.training import OVER_ALL, Training, parts_of_metric
 from onsa.settings import Settings, validated
 
 NAME = re.compile(r"\w[\w.-]{0,59}")
@@ -137,13 +137,13 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _known_metric(self) -> Recipe:
-        names = ["average", "worst_task", *(task.name for task in self.tasks)]
+        tasks = [task.name for task in self.tasks]
         for changes in ({}, *(baseline.training for baseline in self.baselines)):
             given = self.with_training(changes).training.metric_for_best_model
-            if given not in names:
+            if given not in OVER_ALL and parts_of_metric(given, tasks) is None:
                 raise InputError(
                     f"metric_for_best_model {given!r} is no task of the recipe",
-                    way_out=did_you_mean(given, names),
+                    way_out=did_you_mean(given.rpartition(".")[0] or given, (*OVER_ALL, *tasks)),
                 )
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -62,7 +63,8 @@ class Training(Settings):
         None, gt=0, description="score every so many steps, or share of all, and keep the best"
     )
     metric_for_best_model: str = Field(
-        "average", description="what the best is by: average, worst_task, or a task's name"
+        "average",
+        description="what the best is by: average, worst_task, a task's name, or TASK.MEASURE",
     )
     early_stopping_patience: int | None = Field(
         None, ge=1, description="stop after so many scorings without a better one"
@@ -103,6 +105,16 @@ class Training(Settings):
         return self
 
 
+def parts_of_metric(metric: str, tasks: Iterable[str]) -> tuple[str, str] | None:
+    """The task that `metric` names and the measure of it, empty for its score; None where it names
+    no task. Names of tasks may have dots: the longest counts."""
+    for task in sorted(tasks, key=len, reverse=True):
+        measure = metric.removeprefix(f"{task}.")
+        if metric == task or (measure and measure != metric):
+            return task, "" if metric == task else measure
+    return None
+
+
 def _default(key: str) -> Any:
     return Training.model_fields[key].get_default(call_default_factory=True)
 
@@ -116,6 +128,9 @@ ONLY_WITH = (
     ("early_stopping_patience", "eval_steps"),
     ("early_stopping_threshold", "early_stopping_patience"),
 )
+
+# What the best state can be by, beside one task.
+OVER_ALL = ("average", "worst_task")
 
 # Of ways that train once; several trainings, or none, have no one best state.
 BEST_STATE_KEYS = frozenset({"eval_steps", *(key for key, _ in ONLY_WITH)})

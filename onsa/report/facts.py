@@ -262,15 +262,32 @@ def held(run: Run) -> list[dict[str, Any]]:
 def training_notes(run: Run) -> list[str]:
     """Where trainings stopped that looked for their best state, and which state they kept."""
     found = {r.name: r.facts["best_state"] for r in run.history if "best_state" in r.facts}
-    return [_best_note(name, best) for name, best in found.items()]
+    return [
+        _best_note(name, best) if _is_decided(best) else _undecided_note(name, best)
+        for name, best in found.items()
+    ]
+
+
+def _is_decided(best: Mapping[str, Any]) -> bool:
+    """Whether what was to decide was defined in any of the scorings."""
+    return not best.get("figure") or any(point["figures"] for point in best["points"])
+
+
+def _undecided_note(name: str, best: Mapping[str, Any]) -> str:
+    return (
+        f"{name}: {best['metric']} was not defined in any of {len(best['points'])} scorings; the "
+        f"state of step {best['best_step']}, the last one, was kept"
+    )
 
 
 def _best_note(name: str, best: Mapping[str, Any]) -> str:
     rows = ", ".join(f"{task} {count}" for task, count in best["rows"].items())
     last, planned = best["last_step"], best["planned_steps"]
     stopped = f"stopped after step {last} of {planned}; " if last < planned else ""
+    kept = next(point for point in best["points"] if point["step"] == best["best_step"])
+    by = best["metric"] + "".join(f" ({each:.4g})" for each in kept.get("figures", {}).values())
     return (
-        f"{name}: {stopped}step {best['best_step']} was kept, the best by {best['metric']} of "
+        f"{name}: {stopped}step {best['best_step']} was kept, the best by {by} of "
         f"{len(best['points'])} scorings on the first evaluation rows ({rows}): on these rows the "
         "scores at the end are a little too good"
     )
@@ -305,6 +322,12 @@ def _model(run: Run) -> dict[str, Any]:
     }
 
 
+def _head_facts(task: Task) -> dict[str, Any] | None:
+    """What the task's head says, where it has one."""
+    head = task.head
+    return {"problem": head.problem, "labels": list(head.labels)} if head else None
+
+
 def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
     """What a task is; with a run's folder, also how far to trust its judge, if it has one."""
     sample = task.evaluation[0]
@@ -312,9 +335,11 @@ def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
         "name": task.name,
         "kind": task.kind,
         "metric": task.metric,
+        "head": _head_facts(task),
         "how": task.how,
         "agreement": task.agreement(folder / VERDICTS) if folder else None,
         "higher_is_better": task.higher_is_better,
+        "lower_is_better": sorted(task.lower_is_better),
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),
         "weight": task.weight,

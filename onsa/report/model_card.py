@@ -224,7 +224,54 @@ base = BitsAndBytesConfig(  # as it was in training and in scoring
 model = AutoPeftModelForCausalLM.from_pretrained(folder, quantization_config=base)"""
 
 
+CLASSIFIER = """\
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+folder = {folder}  # from where this file lies
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoModelForSequenceClassification.from_pretrained(folder)"""
+
+# PEFT keeps neither the number of labels nor their names, and a config.json beside the adapter
+# would be taken for a whole model's (transformers 5.23).
+CLASSIFYING_ADAPTER = """\
+from peft import AutoPeftModelForSequenceClassification
+from transformers import AutoTokenizer
+
+folder = {folder}  # from where this file lies
+labels = {labels}
+tokenizer = AutoTokenizer.from_pretrained(folder)
+model = AutoPeftModelForSequenceClassification.from_pretrained(
+    folder,
+    num_labels=len(labels),
+    id2label=dict(enumerate(labels)),
+    label2id={{label: number for number, label in enumerate(labels)}},
+    problem_type={problem},
+    pad_token_id=tokenizer.pad_token_id,
+)"""
+
+
+def _use_of_heads(facts: Facts) -> str:
+    """How each head's classifier is loaded, where all tasks have heads."""
+    tasks = facts.get("tasks") or []
+    needed = "".join(f"import {name}\n" for name in facts.get("imports") or [])
+    blocks = []
+    for task in tasks:
+        head = task["head"]
+        problem = "regression" if head["problem"] == "ranking" else head["problem"]
+        text = CLASSIFYING_ADAPTER if facts.get("adapter") else CLASSIFIER
+        code = text.format(
+            folder=repr("." if len(tasks) == 1 else f"./{task['name']}"),
+            labels=repr(head["labels"] or ["LABEL_0"]),
+            problem=repr(problem),
+        )
+        blocks.append(fenced(needed + code, "python"))
+    return "## Use\n\n" + "\n\n".join(blocks)
+
+
 def use(facts: Facts) -> str:
+    tasks = facts.get("tasks") or []
+    if tasks and all(task.get("head") for task in tasks):
+        return _use_of_heads(facts)
     if pipeline(facts) != "text-generation":
         return ""
     adapter = facts.get("adapter")

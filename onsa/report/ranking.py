@@ -1,7 +1,8 @@
 """Ways of tuning held against each other: means over seeds and examples, and what they cost.
 
 Scores are compared as qualities, of which more is better and which can be averaged: shares as they
-are, losses as exp(-loss), the likelihood of a reply's token.
+are, losses as exp(-loss), the likelihood of a reply's token. Examples of one group (a passage) were
+drawn together and are counted so.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from onsa.metrics.crossed import Estimate, Table, average_interval, crossed_interval, crossed_mean
+from onsa.metrics.intervals import group_numbers
 from onsa.report.comparison import SIGNIFICANCE, holm
 from onsa.report.ranking_words import sentences
+from onsa.report.results import groups_of
 
 if TYPE_CHECKING:
     from onsa.tasks import Task
 
 COSTS = ("training_flops", "seconds", "peak_memory_bytes", "stored_bytes", "energy_kwh")
 Tables = dict[str, Table]  # by task: seeds x examples
+Groups = Mapping[str, Sequence[str]]  # by task: of each example
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,12 @@ def rank(
         by_label.setdefault(outcome.label, []).append(outcome)
     done = {label: found for label, found in by_label.items() if not _fault(found)}
     qualities = {label: _tables(found, tasks, "scores") for label, found in done.items()}
-    averages = {label: crossed_mean(list(each.values())) for label, each in qualities.items()}
+    groups = {task.name: groups_of(task) for task in (*tasks, *untrained)}
+    averages = {label: _mean_over(each, groups) for label, each in qualities.items()}
     single = [label for label, found in done.items() if found[0].models == 1]
     best = max(single or done, key=lambda label: averages[label].mean, default=None)
-    against = _against(best, qualities) if best else {}
-    forgotten = _forgotten(done, untrained)
+    against = _against(best, qualities, groups) if best else {}
+    forgotten = _forgotten(done, untrained, groups)
     rows = [
         {
             "label": label,
@@ -61,7 +66,7 @@ def rank(
             **(
                 {
                     **_row(found, tasks, untrained),
-                    "average": _average(qualities[label]),
+                    "average": _average(qualities[label], groups),
                     "worst": _worst(qualities[label]),
                     "against_best": against.get(label),
                     "forgotten": forgotten.get(label, {}),
@@ -97,6 +102,10 @@ def _tables(found: Sequence[Outcome], tasks: Sequence[Task], kind: str) -> Table
     return tables
 
 
+def _mean_over(tables: Tables, groups: Groups) -> Estimate:
+    return crossed_mean(list(tables.values()), [groups[task] for task in tables])
+
+
 def _row(
     found: Sequence[Outcome], tasks: Sequence[Task], untrained: Sequence[Task]
 ) -> dict[str, Any]:
@@ -117,15 +126,19 @@ def _row(
 
 
 def _score(found: Sequence[Outcome], task: Task, kind: str) -> dict[str, Any]:
-    interval = crossed_interval(np.array([getattr(each, kind)[task.name] for each in found], float))
+    table = np.array([getattr(each, kind)[task.name] for each in found], float)
+    groups = groups_of(task)
+    interval = crossed_interval(table, groups)
     if task.is_share:
         interval = interval.within(0.0, 1.0)
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+    facts = {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}
+    return {**facts, "groups": int(group_numbers(groups).max()) + 1}
 
 
-def _average(tables: Tables) -> dict[str, Any]:
+def _average(tables: Tables, groups: Groups) -> dict[str, Any]:
     """The average quality with its interval, and each seed's own."""
-    interval = average_interval(list(tables.values())).within(0.0, 1.0)
+    own = [groups[task] for task in tables]
+    interval = average_interval(list(tables.values()), own).within(0.0, 1.0)
     by_seed = np.mean([table.mean(axis=1) for table in tables.values()], axis=0)
     return {
         "mean": interval.mean,
@@ -140,16 +153,17 @@ def _worst(tables: Tables) -> dict[str, Any]:
     return {"task": name, "mean": float(tables[name].mean())}
 
 
-def _against(best: str, qualities: Mapping[str, Tables]) -> dict[str, Any]:
+def _against(best: str, qualities: Mapping[str, Tables], groups: Groups) -> dict[str, Any]:
     """The paired differences to the best way, p-values corrected for all that are compared."""
     others = {label: tables for label, tables in qualities.items() if label != best}
     ours = qualities[best]
-    differences = {
-        label: crossed_mean([tables[task] - ours[task] for task in ours])
+    gaps = {
+        label: {task: tables[task] - ours[task] for task in ours}
         for label, tables in others.items()
     }
+    differences = {label: _mean_over(each, groups) for label, each in gaps.items()}
     by_task = {
-        task: {label: crossed_mean([tables[task] - ours[task]]) for label, tables in others.items()}
+        task: {label: _mean_over({task: each[task]}, groups) for label, each in gaps.items()}
         for task in ours
     }
     told = _judged(differences)
@@ -177,7 +191,7 @@ def _judged(differences: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
 
 
 def _forgotten(
-    done: Mapping[str, Sequence[Outcome]], untrained: Sequence[Task]
+    done: Mapping[str, Sequence[Outcome]], untrained: Sequence[Task], groups: Groups
 ) -> dict[str, dict[str, Any]]:
     """What each way changed on tasks that were not trained, against the base on the same rows."""
     if "base" not in done:
@@ -191,7 +205,7 @@ def _forgotten(
     judged: dict[str, dict[str, Any]] = {}
     for task in base:
         differences = {
-            label: crossed_mean([tables[task] - base[task]])
+            label: _mean_over({task: tables[task] - base[task]}, groups)
             for label, tables in found.items()
             if task in tables
         }

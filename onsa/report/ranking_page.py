@@ -96,7 +96,18 @@ def ranking(facts: Facts) -> dict[str, Any] | None:
             }
         )
     failed = [row for row in facts.get("rows") or [] if row.get("why")]
-    return {"rows": views, "failed": failed, "metric": QUALITY}
+    return {"rows": views, "failed": failed, "metric": QUALITY, "grouped": _grouped(rows[0])}
+
+
+def _grouped(row: Facts) -> dict[str, tuple[float, float]]:
+    """The tasks whose examples come in groups, with the number of examples and of groups."""
+    entries = {**(row.get("scores") or {}), **(row.get("untrained") or {})}
+    counts = {
+        task: (number(each.get("n")), number(each.get("groups"))) for task, each in entries.items()
+    }
+    return {
+        task: (n, groups) for task, (n, groups) in counts.items() if n and groups and groups < n
+    }
 
 
 def spent(facts: Facts) -> list[dict[str, Any]] | None:

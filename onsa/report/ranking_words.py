@@ -144,8 +144,11 @@ def specialists(rows: Sequence[Row]) -> list[str]:
 def how_sure(best: Row, smallest: float | None, others: Sequence[Row]) -> list[str]:
     """What the intervals cover, and what could be told apart."""
     seeds = len(best["seeds"])
-    rows = sum(score["n"] for score in best["scores"].values())
-    said = [f"{plural(seeds, 'seed')}, {rows:,} examples each"]
+    rows, groups = (sum(each[key] for each in best["scores"].values()) for key in ("n", "groups"))
+    drawn = f"{rows:,} examples each"
+    if groups < rows:
+        drawn = f"{rows:,} examples each, drawn in {groups:,} groups"
+    said = [f"{plural(seeds, 'seed')}, {drawn}"]
     if seeds == 1:
         said.append("with one seed the chance in training is not covered")
     if smallest and others:

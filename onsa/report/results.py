@@ -37,7 +37,8 @@ def score_of(task: Task, found: Found, rows: int | None = None) -> dict[str, Any
     return {**_facts(_mean(task, found["scores"][:rows])), "loss": found.get("loss")}
 
 
-def groups_of(task: Task, count: int) -> list[str]:
+def groups_of(task: Task, count: int | None = None) -> list[str]:
+    """The group of each of the first `count` rows that are scored."""
     return [example.group for example in task.evaluation[:count]]
 
 

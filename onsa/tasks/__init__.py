@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pkgutil
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -99,8 +100,9 @@ class Kind:
     What more a report can say of all rows together: `measures`, figures that are no mean of the
     scores (F1, BLEU); `classes`, the true and the replied label of each row, whose confusions are
     worth a picture; `restated`, the mean score in other units, by monotone functions (perplexity of
-    a loss); `how(settings, examples)`, what else one must know to get the same figures;
-    `agreement(settings, folder)`, how far a judge agrees with people (`n` 0 where none were asked).
+    a loss); `lower_is_better`, those figures of which less is better; `how(settings, examples)`,
+    what else one must know to get the same figures; `agreement(settings, folder)`, how far a judge
+    agrees with people (`n` 0 where none were asked).
     """
 
     name: str
@@ -116,6 +118,7 @@ class Kind:
     measures: Callable[[Replies, Examples, Any], Measures] | None = None
     classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None
     restated: Mapping[str, Callable[[float], float]] = field(default_factory=dict)
+    lower_is_better: frozenset[str] = frozenset()
     how: Callable[[Any, Examples], str] | None = None
     agreement: Callable[[Any, Path | None], dict[str, Any]] | None = None
     shown: Callable[[str, Example, Any], str] | None = None
@@ -175,10 +178,12 @@ class Task:
         return int(getattr(self.settings, "max_new_tokens", 0)) if self.mode == "generate" else 0
 
     def score(self, reply: str, example: Example) -> float:
-        """From 0 to 1: the reference reply scores 1, an empty one 0."""
+        """From 0 to 1: the reference reply scores 1, an empty one 0, if it is not the reference (no
+        label at all)."""
         score = find_kind(self.kind).score
         assert score is not None, f"tasks of kind {self.kind} have no replies to score"
-        return score(reply, example, self.settings) if reply.strip() else 0.0
+        is_said = reply.strip() or not example.reply.strip()
+        return score(reply, example, self.settings) if is_said else 0.0
 
     def scores(
         self, replies: Replies, examples: Examples, folder: Path | None = None
@@ -232,6 +237,21 @@ class Task:
     @property
     def restated(self) -> Mapping[str, Callable[[float], float]]:
         return find_kind(self.kind).restated
+
+    def figures(
+        self, replies: Replies, examples: Examples, scores: Sequence[float]
+    ) -> dict[str, float]:
+        """Everything that is said of these rows together, by its name: the mean score, by the name
+        of its metric and in other units, and the kind's figures; NaN where one is not defined."""
+        mean = statistics.fmean(scores)
+        restated = {name: change(mean) for name, change in self.restated.items()}
+        return {self.metric: mean, **restated, **self.measures(replies, examples)}
+
+    @property
+    def lower_is_better(self) -> frozenset[str]:
+        """The figures of which less is better."""
+        of_all = find_kind(self.kind).lower_is_better
+        return of_all if self.higher_is_better else of_all | {self.metric}
 
     @property
     def how(self) -> str:

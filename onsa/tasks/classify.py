@@ -21,4 +21,5 @@ KIND = Kind(
     score=score_labels,
     measures=measure_labels,
     classes=label_classes,
+    lower_is_better=frozenset({"Hamming loss"}),
 )

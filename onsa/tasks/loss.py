@@ -34,5 +34,6 @@ KIND = Kind(
     mode="loss",
     higher_is_better=False,
     restated={"perplexity": perplexity},
+    lower_is_better=frozenset({"perplexity"}),
     how=how,
 )

@@ -88,4 +88,5 @@ KIND = Kind(
     mode="head",
     score=score,
     measures=measures,
+    lower_is_better=frozenset({"MSE", "MAE"}),
 )

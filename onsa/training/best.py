@@ -6,7 +6,7 @@ checkpoint: a training that is killed and resumed scores, keeps and stops like a
 
 from __future__ import annotations
 
-import statistics
+import dataclasses
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -22,6 +22,7 @@ from onsa.evaluation import Scorer
 from onsa.files import write_beside
 from onsa.models.device import compute_dtype
 from onsa.recipe.training import Training
+from onsa.training.deciding import Found, decide_by, mean_scores
 from onsa.training.memory import scoring_fits
 from onsa.training.trainer import trained_parameters
 
@@ -37,7 +38,7 @@ class BestState(TrainerCallback):
     """Scores the model every so many steps and keeps what trains of the best state so far.
 
     `found` lists the scorings: `step`, `trained_tokens`, `scores` by task, and `value`, which is
-    the better the higher it is.
+    the better the higher it is, and None where what decides is not defined.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class BestState(TrainerCallback):
         self.model = model = trainer.model
         self.trained = trained_parameters(model)
         self.tasks = tasks
+        self.decider = decide_by(training.metric_for_best_model, tasks)
         self.scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
         self.training = training
         share = training.eval_steps
@@ -72,14 +74,15 @@ class BestState(TrainerCallback):
         if not self.due(state.global_step, state.max_steps):
             return
         started = time.monotonic()
-        scores = self._scores()
+        found = self._score_all()
         self.seconds += time.monotonic() - started
-        self._enter(state.global_step, scores)
+        self._enter(state.global_step, found)
         if self._waited_enough():
             control.should_training_stop = True
 
-    def _scores(self) -> dict[str, float]:
-        """The mean score of each task's rows; the model and all random numbers stay as they are."""
+    def _score_all(self) -> Found:
+        """Scores and replies of each task's rows; the model and all random numbers stay as they
+        are."""
         place = self.model.device
         dtype = compute_dtype(self.training.precision)
         was_training = [module for module in self.model.modules() if module.training]
@@ -89,35 +92,35 @@ class BestState(TrainerCallback):
             stack.enter_context(torch.autocast(place.type, dtype, enabled=dtype != torch.float32))
             self.model.eval()
             try:
-                return {task.name: self._score(task) for task in self.tasks}
+                return {
+                    task.name: self.scorer.score(task, task.evaluation, lambda n: None)
+                    for task in self.tasks
+                }
             finally:
                 for module in was_training:
                     module.training = True
 
-    def _score(self, task: Task) -> float:
-        found = self.scorer.score(task, task.evaluation, lambda n: None)
-        return round(statistics.fmean(found["scores"]), 6)
-
-    def _enter(self, step: int, scores: dict[str, float]) -> None:
+    def _enter(self, step: int, found: Found) -> None:
         best = self._value_at(self.best)
-        value = self._value(scores)
+        scores, value = mean_scores(self.tasks, found), self._value(found)
         entry = {"step": step, "trained_tokens": self.trainer.seen_tokens}
         self.found.append({**entry, "scores": scores, "value": value})
-        if best is None or value > best:
+        # As long as nothing is defined, the newest state: a training without scorings ends in it.
+        if best is None or (value is not None and value > best):
             self._keep(step)
-        shown = ", ".join(f"{name} {score:.4g}" for name, score in scores.items())
+        said = {**scores, **self._figure(value)}
+        shown = ", ".join(f"{name} {score:.4g}" for name, score in said.items())
         self.step.progress.say(f"{self.step.name}: step {step}: {shown}")
 
-    def _value(self, scores: dict[str, float]) -> float:
-        """What is compared, the higher the better: losses count below zero."""
-        values = {
-            task.name: scores[task.name] if task.higher_is_better else -scores[task.name]
-            for task in self.tasks
-        }
-        metric = self.training.metric_for_best_model
-        if metric == "average":
-            return statistics.fmean(values.values())
-        return min(values.values()) if metric == "worst_task" else values[metric]
+    def _value(self, found: Found) -> float | None:
+        return self.decider.value(found)
+
+    def _figure(self, value: float | None) -> dict[str, float]:
+        """What decided, by its name, as the report counts it; nothing where that is a score."""
+        figure = self.decider.figure
+        if figure is None or value is None:
+            return {}
+        return {figure.metric: value if figure.higher_is_better else -value}
 
     def _value_at(self, step: int) -> float | None:
         return next((each["value"] for each in self.found if each["step"] == step), None)
@@ -129,8 +132,9 @@ class BestState(TrainerCallback):
             return False
         best, waited = -float("inf"), 0
         for each in self.found:
-            better = each["value"] > best + self.training.early_stopping_threshold
-            best, waited = (each["value"], 0) if better else (best, waited + 1)
+            value = -float("inf") if each["value"] is None else each["value"]
+            better = value > best + self.training.early_stopping_threshold
+            best, waited = (value, 0) if better else (best, waited + 1)
         return waited >= patience
 
     def _keep(self, step: int) -> None:
@@ -167,12 +171,18 @@ class BestState(TrainerCallback):
 
     def facts(self) -> dict[str, Any]:
         """For the report: every scoring, the step that was kept, where it stopped."""
+        figure = self.decider.figure
         return {
-            "metric": self.training.metric_for_best_model,
+            "metric": self.decider.metric,
+            "figure": dataclasses.asdict(figure) if figure else None,
             "rows": {task.name: len(task.evaluation) for task in self.tasks},
-            "points": [{key: each[key] for key in each if key != "value"} for each in self.found],
+            "points": [self._point(each) for each in self.found],
             "best_step": self.best,
             "last_step": self.trainer.state.global_step,
             "planned_steps": self.trainer.args.max_steps,
             "scoring_seconds": round(self.seconds, 2),
         }
+
+    def _point(self, found: dict[str, Any]) -> dict[str, Any]:
+        kept = {key: found[key] for key in ("step", "trained_tokens", "scores")}
+        return {**kept, "figures": self._figure(found["value"])}

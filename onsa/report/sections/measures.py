@@ -32,7 +32,7 @@ def _task_view(name: str, task: Facts, results: list[Facts]) -> dict[str, Any]:
         "how": task.get("how") or "",
         "agreement": _agreement(task.get("agreement") or {}),
         "labels": [str(result.get("label")) for result in results],
-        "rows": [_row(measure, figures) for measure in kinds],
+        "rows": [_row(measure, figures, task.get("lower_is_better")) for measure in kinds],
         "n": counts.pop() if len(counts) == 1 else None,
         "reasons": _reasons(results, figures),
         **_classes(name, results),
@@ -59,9 +59,11 @@ def _agreement(found: Facts) -> str:
     return f"The judge against people: {'; '.join(said)}{missing}."
 
 
-def _row(name: str, figures: list[Facts]) -> dict[str, Any]:
+def _row(name: str, figures: list[Facts], lower: list[str] | None) -> dict[str, Any]:
+    """A figure of all results; `lower` names those of which less is better, where it is told."""
     scores = [Score.read(each.get(name)) for each in figures]
-    metric = metric_of({"metric": name}, [score for score in scores if score])
+    told = {"metric": name, "higher_is_better": None if lower is None else name not in lower}
+    metric = metric_of(told, [score for score in scores if score])
     return {"metric": metric, "scores": scores}
 
 

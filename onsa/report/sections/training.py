@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from onsa.report import charts
-from onsa.report.scores import Facts, metrics_of
+from onsa.report.scores import Facts, Score, metric_of, metrics_of
 from onsa.report.words import number
 
 TASK_COLOURS = 8
@@ -57,12 +57,27 @@ def best_state(facts: Facts) -> dict[str, Any] | None:
                 metric = metrics[next(iter(drawn))]
                 panel = charts.way_panel(str(found.get("label")), metric, drawn, colours, kept)
                 panels.append({"label": found.get("label"), "said": _kept(found), "panel": panel})
+        panels += _panel_of_figure(found, colours)
     return {"panels": panels, "legend": [*colours.items()]} if panels else None
 
 
-def _way(found: Facts, task: str) -> list[charts.Point]:
+def _panel_of_figure(found: Facts, colours: dict[str, int]) -> list[dict[str, Any]]:
+    """What the best state was by, where that is not a score that is drawn already."""
+    figure, name = found.get("figure") or {}, str(found.get("metric"))
+    kept, way = number(found.get("best_step")), _way(found, name, "figures")
+    if not figure or kept is None or not way:
+        return []
+    told = {"metric": figure.get("name"), "higher_is_better": figure.get("higher_is_better")}
+    metric = metric_of(told, [Score(value) for _, value in way])
+    colour = {name: colours.get(str(figure.get("task")), 0)}
+    panel = charts.way_panel(str(found.get("label")), metric, {name: way}, colour, kept)
+    label = f"{found.get('label')}: {name}"
+    return [{"label": label, "said": _kept(found), "panel": panel}]
+
+
+def _way(found: Facts, name: str, kind: str = "scores") -> list[charts.Point]:
     points = found.get("points") or []
-    return clean_points([[p.get("step"), (p.get("scores") or {}).get(task)] for p in points])
+    return clean_points([[p.get("step"), (p.get(kind) or {}).get(name)] for p in points])
 
 
 def _kept(found: Facts) -> str:
