@@ -321,11 +321,19 @@ def test_a_model_of_ours_brings_its_head_along(
         assert begin["mean"] == pytest.approx(ended[task["name"]]["mean"])
         note = f"task {task['name']}: it goes on with the head that the model has for it"
         assert facts["notes"] == [note]
+    copy_tokenizer(first / "model" / "colour", learned)  # which carries heads by the tasks' names
+    both = keys("bert", colour, length, output=str(tmp_path / "both"), num_train_epochs=0.1)
+    run = onsa.tune(**{**both, "model": str(learned)})
+    for name in ("colour", "length.a"):
+        require_equal(head_in(run.base.folder, name), head_in(learned, name))
 
 
-def test_a_head_of_other_labels_is_not_taken_over(
-    keys: Any, colour: Task, same: Task, tmp_path: Path
-) -> None:
+def copy_tokenizer(source: Path, target: Path) -> None:
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(source / name, target / name)
+
+
+def test_a_head_of_other_labels_is_not_taken_over(keys: Any, colour: Task, tmp_path: Path) -> None:
     """The same name and as many labels: their meaning counts."""
     first = onsa.tune(**keys("bert", colour, num_train_epochs=0.1))
     rows = [{"text": f"{n} {label}", "label": label} for label in ("x", "y", "z") for n in range(9)]
@@ -337,15 +345,10 @@ def test_a_head_of_other_labels_is_not_taken_over(
     kept = head_in(load_state(first.folder).weights.folder, "colour")
     now = head_in(run.base.folder, "colour")
     assert not any(torch.equal(kept[name], now[name]) for name in kept if "weight" in name)
-    whole = str(load_state(first.folder).weights.folder)  # carries heads by the tasks' names
-    copied = Path(first / "model")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        Path(whole, name).write_bytes((copied / name).read_bytes())
+    whole = load_state(first.folder).weights.folder
+    copy_tokenizer(first / "model", whole)
     with pytest.raises(InputError, match="has another head by that name"):
-        onsa.tune(**{**own, "model": whole, "output": str(tmp_path / "third")})
-    again = keys("bert", colour, same, output=str(tmp_path / "fourth"), num_train_epochs=0.1)
-    run = onsa.tune(**{**again, "model": whole})
-    require_equal(head_in(run.base.folder, "colour"), kept)
+        onsa.tune(**{**own, "model": str(whole), "output": str(tmp_path / "third")})
 
 
 def test_entries_of_a_mask_in_another_model() -> None:

@@ -58,7 +58,6 @@ def grow(
     to say replies and did not, what says them is the origin's.
     """
     config = read_config(source.folder, remote_code)
-    known = heads_of(config)
     made = {task: head_from_json(each) for task, each in heads.items()}
     config = with_heads(config, made, generative, step.run.encoder.tokenizer.pad_token_id)
     brought = {*source.names, *(_inside(name, config) for name in source.names)}
@@ -66,7 +65,7 @@ def grow(
     model, _ = load_checked(
         origin.folder, remote_code, config=config, brought=brought, dtype=torch.float32
     )
-    begin_at_the_mean(model, set(made) - set(known))
+    begin_at_the_mean(model, made)
     _put_over(model, source)
     save_by_parameter(model, step.folder / "weights")
     grown = Weights(step.folder / "weights")
