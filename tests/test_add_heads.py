@@ -20,6 +20,7 @@ from onsa.commands.add import add_by_recipe
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.masks import ParameterMask
+from onsa.metrics.intervals import bootstrap_intervals
 from onsa.models.heads import Head, owner_of, parameter_prefix
 from onsa.state import FILE, load_state
 from onsa.training.trainer import PlannedTrainer
@@ -27,6 +28,12 @@ from onsa.weights import Weights
 
 COLOURS = {"rose": "red", "brick": "red", "grass": "green", "leaf": "green", "sky": "blue"}
 Task = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report's intervals would take longer than the trainings."""
+    monkeypatch.setitem(bootstrap_intervals.__kwdefaults__, "resamples", 20)
 
 
 @pytest.fixture
