@@ -103,6 +103,18 @@ class ParameterMask:
         shape = self.shapes[name]
         return torch.from_numpy(unpack(self.bits(name), math.prod(shape))).reshape(shape)
 
+    def moved(self, shapes: Mapping[str, Shape], names: Mapping[str, str]) -> ParameterMask:
+        """The same entries in another model, whose tensor `name` is `names[name]` here.
+
+        Tensors that `names` leaves out have no entry set.
+        """
+
+        def read_bits(name: str) -> Bits:
+            return self.bits(names[name]) if name in names else _constant(sizes[name], False)
+
+        sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+        return ParameterMask(shapes, read_bits)
+
     def __or__(self, other: ParameterMask) -> ParameterMask:
         _require_same_shapes(self, other)
         return ParameterMask(self.shapes, lambda name: self.bits(name) | other.bits(name))

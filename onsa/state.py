@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from onsa.adapter import CONFIG_FILE
 from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.masks import ParameterMask
-from onsa.models.heads import head_from_json
+from onsa.models.heads import head_from_json, read_heads
 from onsa.recipe.schema import Recipe
 from onsa.run import Run
 from onsa.settings import Settings, validated
@@ -127,11 +129,7 @@ def load_state(folder: Path) -> State:
         InputError: there is none, or what it names is gone.
     """
     if not (folder / FILE).is_file():
-        raise InputError(
-            "holds no finished run",
-            where=folder,
-            way_out="give the folder that 'onsa tune' wrote, or a tuned model with --base",
-        )
+        raise _no_state(folder)
     kept = validated(KeptState, read_json(folder / FILE), folder / FILE)
     if not Path(kept.model_folder).is_dir():
         raise InputError(
@@ -139,15 +137,50 @@ def load_state(folder: Path) -> State:
             where=folder / FILE,
             way_out="put it back there, or mend 'model_folder' in that file",
         )
+    tasks = [_task_from_json(task, folder / FILE) for task in kept.tasks]
+    _require_own_heads(tasks, folder / kept.weights, folder / FILE)
     return State(
         recipes=[(Path(each.home), each.recipe) for each in kept.recipes],
         model_folder=Path(kept.model_folder),
         base=Weights(folder / kept.base),
         weights=Weights(folder / kept.weights),
-        tasks=[_task_from_json(task, folder / FILE) for task in kept.tasks],
+        tasks=tasks,
         cores={name: ParameterMask.load(folder / path) for name, path in kept.cores.items()},
         additions=kept.additions,
     )
+
+
+def _no_state(folder: Path) -> InputError:
+    """Why a folder holds no state: it may be a run that ended in something else than one model."""
+    if any((folder / "model").rglob(CONFIG_FILE)):
+        return InputError(
+            "its result is an adapter, and tasks are added to whole weights",
+            where=folder,
+            way_out="merge it with 'onsa merge', and give the merged model with --base",
+        )
+    if (folder / "model").is_dir() and (folder / "report.json").is_file():
+        return InputError(
+            "its result is one model for each task, and tasks are added to one model",
+            where=folder,
+            way_out="tune with another method, such as cpi_ft or full",
+        )
+    return InputError(
+        "holds no finished run",
+        where=folder,
+        way_out="give the folder that 'onsa tune' wrote, or a tuned model with --base",
+    )
+
+
+def _require_own_heads(tasks: Sequence[Task], weights: Path, where: Path) -> None:
+    """Rows are scored by the labels that the model's heads have learned, in their order."""
+    heads = read_heads(weights)
+    for task in tasks:
+        if task.head is not None and heads.get(task.name) != task.head:
+            raise InputError(
+                f"its task {task.name!r} has another head than the model",
+                where=where,
+                way_out="undo what was changed in that file",
+            )
 
 
 def _place(run: Run, weights: Weights) -> str:

@@ -17,7 +17,9 @@ from onsa.data.encoding import Encoder
 from onsa.evaluation import run_scoring
 from onsa.files import publish_folder, read_json, write_json
 from onsa.methods import all_methods, chosen_settings, method_settings
+from onsa.models.carried import named_head
 from onsa.models.heads import (
+    SINGLE_KEY,
     classifier_class,
     heads_of,
     is_generative,
@@ -263,6 +265,7 @@ def _write_single(run: Run, weights: Weights, folder: Path, head: str | None) ->
         single = language_model_config(config)
     else:
         single = single_config(config, heads_of(config)[head])
+        setattr(single, SINGLE_KEY, named_head(head, heads_of(config)[head]))
         single.architectures = [classifier_class(config).__name__]
     stream_as(weights, folder, getattr(torch, run.recipe.output_dtype), names)
     single.save_pretrained(folder)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from onsa.adapter import CONFIG_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import read_json
-from onsa.models.heads import Heads, with_heads
+from onsa.models.carried import Known, known_heads, plain_parameters
+from onsa.models.heads import Heads, is_generative, with_heads
 from onsa.models.loading import load_checked, read_config
 from onsa.models.positions import first_position, position_limit
 from onsa.tensor_file import Shape
@@ -118,12 +122,13 @@ class Checked(NamedTuple):
     left_out: list[str]  # tensors of its folder that it has no place for
     shapes: dict[str, Shape]  # of its parameters
     first_position: int  # the number that its first token has
+    known: Known  # heads that it brings along for the tasks
 
 
 def check_model(
     source: Weights, remote_code: bool = False, heads: Heads | None = None, generative: bool = True
 ) -> Checked:
-    """The model of this folder with new heads, built without reading its weights.
+    """The model of this folder with the tasks' heads, built without reading its weights.
 
     Raises:
         InputError: it is quantised, no causal language model though replies are to be generated,
@@ -136,16 +141,11 @@ def check_model(
             where=source.folder,
             way_out="give the model that it was made from",
         )
+    if generative:
+        _require_replies(config, source.folder, remote_code)
+    known = known_heads(config, heads or {}, source)
     with_new = {"config": with_heads(config, heads, generative, None)} if heads else {}
     model, left_out = load_checked(source.folder, remote_code, device_map="meta", **with_new)
-    if generative and sees_ahead(model):
-        raise InputError(
-            f"is a {config.model_type}, which sees the words after a word and cannot generate",
-            where=source.folder,
-            way_out="give a causal language model, or only tasks with heads (classify, pair, "
-            "regress, rank); with 'is_decoder': true in its config.json it is one, and has to "
-            "learn it",
-        )
     for name, _ in model.named_parameters():
         if name in source.shapes and name not in source.float_shapes:
             raise InputError(
@@ -154,7 +154,45 @@ def check_model(
                 way_out="give a model that is not quantised",
             )
     shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
-    return Checked(left_out, shapes, first_position(config))
+    taken = {plain for task in known.kept for plain in plain_parameters(config, shapes, task)}
+    left_out = [name for name in left_out if name not in taken]
+    return Checked(left_out, shapes, first_position(config), known)
+
+
+def _require_replies(config: Any, folder: Path, remote_code: bool) -> None:
+    """Refuse a model that cannot say replies: one of heads alone, or an encoder."""
+    if not is_generative(config):
+        raise InputError(
+            "has heads only, and the task's replies are said in words",
+            where=folder,
+            way_out="give a language model",
+        )
+    if is_encoder(config, remote_code):
+        raise InputError(
+            f"is a {config.model_type}, which sees the words after a word and cannot generate",
+            where=folder,
+            way_out="give a causal language model, or only tasks with heads (classify, pair, "
+            "regress, rank); with 'is_decoder': true in its config.json it is one, and has to "
+            "learn it",
+        )
+
+
+def is_encoder(config: Any, remote_code: bool) -> bool:
+    """Whether models with this config fill words in, and cannot say a reply."""
+    from transformers import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_MASKED_LM_MAPPING,
+        AutoModelForCausalLM,
+    )
+
+    if config.is_encoder_decoder:
+        return False
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return type(config) in MODEL_FOR_MASKED_LM_MAPPING
+    with torch.device("meta"), contextlib.suppress(Exception):  # its loading says what is wrong
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=remote_code)
+        return sees_ahead(model)
+    return False
 
 
 def sees_ahead(model: Any) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -31,6 +31,7 @@ Problem = Literal[
     "single_label_classification", "multi_label_classification", "regression", "ranking"
 ]
 CONFIG_KEY = "onsa_heads"  # in config.json of a model that carries heads
+SINGLE_KEY = "onsa_head"  # in that of a classifier: whose head it has, and what that says
 PREFIX = "heads."
 PEFT_PREFIX = "base_model.model."
 LIKED, OTHER = "liked", "other"  # what a ranking's head puts first
@@ -84,6 +85,11 @@ def without_heads(mask: ParameterMask) -> ParameterMask:
     return mask & ~ParameterMask.of_names(mask.shapes, own) if own else mask
 
 
+def only_heads(shapes: Shapes, tasks: Collection[str]) -> ParameterMask:
+    """All entries of the heads of these tasks."""
+    return ParameterMask.of_names(shapes, [name for name in shapes if owner_of(name) in tasks])
+
+
 def heads_of(config: Any) -> dict[str, Head]:
     """The heads that a model's config tells of, by task."""
     told = getattr(config, CONFIG_KEY, None) or {}
@@ -107,6 +113,7 @@ def is_generative(config: Any) -> bool:
 def with_heads(config: Any, heads: Heads, generative: bool, pad_token_id: int | None) -> Any:
     """The config, which is changed, of a model that carries these heads."""
     told = {task: asdict(head) for task, head in heads.items()}
+    config.__dict__.pop(SINGLE_KEY, None)
     setattr(config, CONFIG_KEY, {"heads": told, "generative": generative})
     if config.get_text_config().pad_token_id is None:
         config.get_text_config().pad_token_id = pad_token_id  # tells where a row's text ends
@@ -122,6 +129,11 @@ def headed_class(config: Any) -> Any:
 def _headed_class(config_class: Any, generative: bool) -> Any:
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_MAPPING
 
+    if generative and config_class not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise InputError(
+            f"transformers has no causal language model for a {config_class.model_type}",
+            way_out="give another model, or only tasks with heads",
+        )
     plain: Any = (MODEL_FOR_CAUSAL_LM_MAPPING if generative else MODEL_MAPPING)[config_class]
 
     class Headed(plain):
@@ -173,7 +185,8 @@ def classifier_class(config: Any) -> Any:
 def language_model_config(config: Any) -> Any:
     """The config without heads."""
     plain = copy.deepcopy(config)
-    delattr(plain, CONFIG_KEY)
+    for key in (CONFIG_KEY, SINGLE_KEY):
+        plain.__dict__.pop(key, None)
     return plain
 
 
@@ -295,9 +308,10 @@ def say(head: Head, logits: Tensor) -> list[str]:
     return [LIKED if is_above else OTHER for is_above in (liked > other).tolist()]
 
 
-def begin_at_the_mean(model: Any) -> None:
+def begin_at_the_mean(model: Any, tasks: Iterable[str]) -> None:
     """A regression whose head has a bias begins at the mean of its training rows."""
-    for task, head in heads_of(model.config).items():
+    for task in tasks:
+        head = head_of(model, task)
         last = [each for each in model.heads[_key(task)].modules() if isinstance(each, nn.Linear)]
         if head.problem == "regression" and last[-1].bias is not None:
             with torch.no_grad():

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onsa.models.heads import begin_at_the_mean, head_from_json, with_heads
+from onsa.models.carried import known_heads, take_over
+from onsa.models.heads import SINGLE_KEY, begin_at_the_mean, head_from_json, with_heads
 from onsa.models.loading import load_checked, load_model, read_config
 from onsa.models.saving import save_by_parameter
 from onsa.weights import Weights
@@ -23,6 +24,7 @@ def import_base(step: Step, source: Weights, remote_code: bool) -> Weights:
     hold tied ones twice; all arithmetic and all holding goes by the parameters' names.
     """
     model = load_model(source, _stored_dtype(source), remote_code)
+    model.config.__dict__.pop(SINGLE_KEY, None)  # a classifier's head is left behind
     save_by_parameter(model, step.folder / "base")
     step.note(renamed=sorted(set(source.names) - set(Weights(step.folder / "base").names))[:20])
     return Weights(step.folder / "base")
@@ -37,16 +39,19 @@ def import_with_heads(
     seed: int,
     remote_code: bool,
 ) -> Weights:
-    """The base with new heads, drawn by the seed, under the names of the model's parameters.
+    """The base with heads, drawn by the seed, under the names of the model's parameters.
 
-    Other layers that the checkpoint lacks are drawn too where heads read them (BERT's pooler).
+    A head that the base brings along for a task is the one that it goes on with. Other layers that
+    the checkpoint lacks are drawn too where heads read them (BERT's pooler).
     """
     made = {task: head_from_json(each) for task, each in heads.items()}
-    pad = step.run.encoder.tokenizer.pad_token_id
-    config = with_heads(read_config(source.folder, remote_code), made, generative, pad)
+    config = read_config(source.folder, remote_code)
+    kept = known_heads(config, made, source).kept
+    config = with_heads(config, made, generative, step.run.encoder.tokenizer.pad_token_id)
     torch.manual_seed(seed)
     model, _ = load_checked(source.folder, remote_code, config=config, dtype=torch.float32)
-    begin_at_the_mean(model)
+    begin_at_the_mean(model, made.keys() - set(kept))
+    take_over(model, source, kept)
     save_by_parameter(model, step.folder / "base")
     return Weights(step.folder / "base")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -113,8 +113,11 @@ def check_rates(recipe: Recipe, model: Checked) -> None:
         rates(model.shapes, training)
 
 
-def check_effects(recipe: Recipe, tasks: list[Task]) -> None:
-    """Refuse training keys that are of replies where all that trains is heads."""
+def check_effects(recipe: Recipe, tasks: list[Task], given: Collection[str] | None = None) -> None:
+    """Refuse training keys that are of replies where all that trains is heads.
+
+    `given` are the recipe's own keys, where others come from an earlier one.
+    """
     heads = [task.head for task in tasks]
     smooth = {None, "single_label_classification"}
     useless = {
@@ -122,7 +125,8 @@ def check_effects(recipe: Recipe, tasks: list[Task]) -> None:
         "label_smoothing_factor": not any((head and head.problem) in smooth for head in heads),
     }
     for key, is_useless in useless.items():
-        if is_useless and recipe.training.differs(key):
+        is_given = recipe.training.differs(key) if given is None else key in given
+        if is_useless and is_given:
             raise InputError(
                 f"{key} has no effect on the heads of these tasks", where=key, way_out="take it out"
             )

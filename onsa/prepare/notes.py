@@ -12,6 +12,7 @@ from onsa.data.reading import named
 from onsa.data.requests import is_cut, requests_of
 from onsa.errors import InputError
 from onsa.models.base_model import Checked
+from onsa.models.carried import said_by
 from onsa.tasks import Task
 
 
@@ -77,8 +78,17 @@ def unknown_notes(tasks: list[Task], encoder: Encoder) -> list[str]:
 
 
 def model_notes(model: Checked) -> list[str]:
-    """What is special about it: what it leaves out of its folder's weights, its positions."""
-    notes = []
+    """What is special about it: heads that it brings along, what it leaves out of its folder's
+    weights, its positions."""
+    notes = [
+        f"task {task}: it goes on with the head that the model has for it"
+        for task in model.known.kept
+    ]
+    notes += [
+        f"task {task}: the model's own head for it says something else ({said_by(head)}), so it "
+        "begins with a new one"
+        for task, head in model.known.other.items()
+    ]
     if model.left_out:
         count, names = len(model.left_out), named(model.left_out)
         notes.append(f"the model has no place for {count} tensors of its folder: {names}")

@@ -132,6 +132,9 @@ def with_addition(
         "task": [task.name for task in new],
         "command": command,
         "held_entries": held_mask.count if held_mask else 0,
+        "held_heads": next(
+            (r.facts["held_heads"]["tasks"] for r in run.history if "held_heads" in r.facts), []
+        ),
         "replay_share": replay_share,
         "results": [
             _result(run, label, roles.get(label, "baseline"), found)
@@ -252,11 +255,17 @@ def best_states(run: Run) -> list[dict[str, Any]]:
 
 
 def held(run: Run) -> list[dict[str, Any]]:
-    return [
-        {"stage": r.name, "rule": r.facts.get("hold_rule", "earlier cores"), **r.facts["held"]}
-        for r in run.history
-        if "held" in r.facts
-    ]
+    """What was held in each training, and the proof: cores, then heads of finished tasks."""
+    found = []
+    for r in run.history:
+        if "held" in r.facts:
+            rule = r.facts.get("hold_rule", "earlier cores")
+            found.append({"stage": r.name, "rule": rule, **r.facts["held"]})
+        if "held_heads" in r.facts:
+            found.append(
+                {"stage": r.name, "rule": "heads of earlier tasks", **r.facts["held_heads"]}
+            )
+    return found
 
 
 def training_notes(run: Run) -> list[str]:

@@ -29,7 +29,7 @@ from onsa.data.encoded import Encoded
 from onsa.data.encoding import Encoder
 from onsa.isolation import Hold, held, prove_held
 from onsa.masks import ParameterMask
-from onsa.models.heads import without_heads
+from onsa.models.heads import only_heads, without_heads
 from onsa.models.loading import load_model
 from onsa.models.saving import save_trained
 from onsa.recipe.training import Training
@@ -106,6 +106,7 @@ def train(
     keep_second_moment: bool = False,
     part_of_schedule: tuple[float, float] = (0.0, 1.0),
     hold_rule: str = "earlier cores",
+    held_heads: Sequence[str] = (),
     load: Callable[[Weights], Any] = load_model,
     reshape: Callable[[Any], Any] | None = None,
     hold_added: Callable[[Any], ParameterMask | None] | None = None,
@@ -119,7 +120,8 @@ def train(
         keep_second_moment: keep Adam's bias-corrected second moment beside the weights.
         part_of_schedule: the stretch of one learning-rate schedule that this training is, from 0
             to 1; several trainings that share one do not warm up anew.
-        hold_rule: what is held, in words, for the report. Heads are new and never held.
+        hold_rule: what is held, in words, for the report. It is never a head.
+        held_heads: the tasks whose heads are held still beside it, since they are finished.
         load: makes a model of `start`.
         reshape: makes of the loaded model the one that is trained, such as one with an adapter.
         hold_added: what of the reshaped model is held still; `hold` is of `start`.
@@ -148,7 +150,8 @@ def train(
         model = reshape(model)
     if hold is not None:
         hold = without_heads(hold)
-    held_still = hold if hold_added is None else hold_added(model)
+    finished = only_heads(start.float_shapes, held_heads) if held_heads else None
+    held_still = _together(hold, finished) if hold_added is None else hold_added(model)
     if training.gradient_checkpointing:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # transformers 5 is renaming it
@@ -195,10 +198,21 @@ def train(
         step.note(best_state=trainer.best.facts())
     proof = added if hold is None else prove_held(start, result["weights"], hold)
     if proof is not None:
-        if proof["changed"]:
-            raise AssertionError(f"{step.name}: {proof['changed']} held entries changed")
-        step.note(hold_rule=hold_rule, held=proof)
+        step.note(hold_rule=hold_rule, held=_require_kept(step, proof))
+    if finished is not None:
+        proof = _require_kept(step, prove_held(start, result["weights"], finished))
+        step.note(held_heads={"tasks": list(held_heads), **proof})
     return {**result, **counted}
+
+
+def _together(one: ParameterMask | None, other: ParameterMask | None) -> ParameterMask | None:
+    return one | other if one is not None and other is not None else one or other
+
+
+def _require_kept(step: Step, proof: dict[str, Any]) -> dict[str, Any]:
+    if proof["changed"]:
+        raise AssertionError(f"{step.name}: {proof['changed']} held entries changed")
+    return proof
 
 
 def count_trained(model: Any, hold: Hold | None) -> int:
