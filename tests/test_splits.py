@@ -287,7 +287,7 @@ def test_keys_without_an_effect_are_refused(
 def test_groups_in_two_files(reviews: Path) -> None:
     rows = [{"text": f"new {n}", "label": "yes", "hotel": f"h{n}"} for n in (3, 4, 300)]
     write_rows(reviews.parent / "eval.jsonl", rows)
-    with pytest.raises(InputError, match="2 groups of 'hotel' stand in both files; set 'drop_over"):
+    with pytest.raises(InputError, match="2 groups of 'hotel' stand on both sides; set 'drop_over"):
         load(reviews, eval="eval.jsonl", group="hotel")
     task = load(reviews, eval="eval.jsonl", group="hotel", drop_overlap=True)
     assert len(task.train) == 96
@@ -301,7 +301,7 @@ def test_passages_of_logiqa_stay_on_one_side() -> None:
     for way in ({"fold": "1/5"}, {"fold": "1/5", "stratify": True}, {"split": "last"}, {}):
         task = load_task("t", "choose", {**keys, **way}, SHARED, 0)
         assert not {e.group for e in task.train} & {e.group for e in task.evaluation}
-    with pytest.raises(InputError, match="43 groups of 'text' stand in both files"):
+    with pytest.raises(InputError, match="43 groups of 'text' stand on both sides"):
         load_task("t", "choose", {**keys, "eval": "logiqa2/test.txt"}, SHARED, 0)
 
 

@@ -53,6 +53,7 @@ LOADING = {
     "drop_overlap",
     "group",
     "split",
+    "where",
     "stratify",
     "fold",
     "balance",
