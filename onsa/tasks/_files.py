@@ -174,7 +174,7 @@ def load_files(
             header=settings.has_header,
         )
 
-    train = read(settings.train, "train")
+    train = whole = read(settings.train, "train")
     by_column = isinstance(settings.split, ColumnSplit)
     is_given = settings.eval is not None or by_column
     if is_given:
@@ -204,7 +204,7 @@ def load_files(
         train, said = balanced(train, settings.balance, seed)
         notes.append(said)
     notes += sentences(facts)
-    return Rows(train, evaluation, tuple(notes), None, how)
+    return Rows(train, evaluation, tuple(notes), None, how, whole=whole)
 
 
 def _split(
