@@ -174,6 +174,17 @@ def data(
     format: Annotated[
         str | None, typer.Option(help="Shape of the rows, where looking is not enough.")
     ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(help="Only rows with these values.", metavar="COLUMN=VALUE,…"),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="The column that tells training from evaluation rows.",
+            metavar="column=usage,train=train,eval=test",
+        ),
+    ] = None,
     near: Annotated[
         str | None,
         typer.Option(help="Rows searched for near duplicates: a number, all, or 0.", metavar="N"),
@@ -202,7 +213,20 @@ def data(
     from onsa.commands.data_view import show
     from onsa.progress import Progress
 
-    request = Request(files, evaluation, model, columns, format, near, presidio, write, rules, page)
+    request = Request(
+        files,
+        evaluation,
+        model,
+        columns,
+        format,
+        near,
+        presidio,
+        write,
+        rules,
+        page,
+        where,
+        split,
+    )
     facts = examine(request, Progress(quiet or as_json))
     _print_json(facts) if as_json else show(facts)
 

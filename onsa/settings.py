@@ -139,6 +139,7 @@ def _one_line(
     report: ValidationError, model: type[BaseModel], values: Any, where: object
 ) -> InputError:
     faults = report.errors(include_url=False)
+    faults = [each for each in faults if not _is_of_another_shape(each)] or faults
     fault = min(faults, key=_rank)
     path = _path(fault["loc"], values, fault["type"] == "missing")
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
@@ -168,6 +169,12 @@ def _nested(model: type[BaseModel], place: tuple[int | str, ...]) -> type[BaseMo
         found = [each for each in parts if isinstance(each, type) and issubclass(each, BaseModel)]
         model = found[0] if found else model
     return model
+
+
+def _is_of_another_shape(fault: Any) -> bool:
+    """Where a value may be a word or a mapping: that a mapping is no word, a word no mapping."""
+    is_mapping = isinstance(fault["input"], dict)
+    return fault["type"] == ("literal_error" if is_mapping else "model_type")
 
 
 def _rank(fault: Any) -> int:

@@ -43,6 +43,7 @@ NOT_SAID = {
     "en|ja",
     "onsa eval",
     "prompt=question,reply=answer",
+    "column=usage,train=train,eval=test",
     "Extra data",  # of Python's json
     "can't allocate memory",
     "not enough memory",

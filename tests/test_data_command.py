@@ -169,7 +169,7 @@ FAULTS: list[tuple[tuple[str, ...], str]] = [
     (("train.jsonl", "--write", "no/c.jsonl"), "no such folder"),
     (("train.jsonl", "--write", "c.jsonl", "--rules", "near_duplicates", "--near", "0"), "--near"),
     (("train.jsonl", "--near", "many"), "no number of rows"),
-    (("train.jsonl", "--columns", "prompt"), "names no column"),
+    (("train.jsonl", "--columns", "prompt"), "is no pair of a name and a column"),
     (("train.jsonl", "--columns", "promt=prompt,reply=completion"), "did you mean 'prompt'"),
     (("train.jsonl", "--format", "alpaka"), "did you mean 'alpaca'"),
     (("train.jsonl", "--page", "page.txt"), "end its name in .html"),

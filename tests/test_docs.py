@@ -116,9 +116,10 @@ def recipes(page: str) -> Iterator[dict[str, Any]]:
 
 
 def task_lines(page: str) -> Iterator[dict[str, Any]]:
-    """Tasks that a page writes in one line: `jnli: {kind: pair, ...}`."""
+    """Tasks that a page writes in one line: `jnli: {kind: pair, ...}`; `split: {...}` is a key."""
     for text in INLINE.findall(prose(page)):
-        if TASK.fullmatch(text) and "train:" in text and not PLACEHOLDER.search(text):
+        is_task = TASK.fullmatch(text) and "train:" in text and not text.startswith("split:")
+        if is_task and not PLACEHOLDER.search(text):
             yield yaml.safe_load(text)
 
 

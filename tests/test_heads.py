@@ -308,7 +308,7 @@ def test_faulty_labels(keys: Any, tmp_path: Path) -> None:
     other.write_text(json.dumps({"prompt": "new", "completion": "maybe"}) + "\n")
     both = [*same, {"prompt": "q", "completion": "no"}]
     said = refusal("classify", both, eval=str(other))
-    assert "the label 'maybe' is none of the training rows'" in said
+    assert "the label 'maybe' is none of the training file's" in said
     assert "no effect with by: likelihood" in refusal("classify", both, by="likelihood", many=True)
 
 

@@ -609,12 +609,12 @@ def test_overlap_is_found_and_refused() -> None:
     found = find_overlap(train, evaluation)
     assert found.twins == {0: "train:3", 1: "train:4"}
     assert found.share == 0.5
-    assert "2 of 4 evaluation rows" in check_overlap(train, evaluation, 0.5)
+    assert "2 of 4 evaluation rows" in check_overlap(find_overlap(train, evaluation), 0.5)
     with pytest.raises(InputError, match=r"eval:0 = train:3, eval:1 = train:4.*overlap_share: 0.5"):
-        check_overlap(train, evaluation, 0.49)
+        check_overlap(find_overlap(train, evaluation), 0.49)
     kept = without_overlap(train, evaluation)
     assert len(kept) == 8
-    assert check_overlap(kept, evaluation, 0.0) == ""
+    assert check_overlap(find_overlap(kept, evaluation), 0.0) == ""
 
 
 @given(
@@ -714,7 +714,7 @@ def test_real_overlap() -> None:
     evaluation = read_examples("logiqa2/test.txt", base_folder=SHARED)
     assert len(find_overlap(train, evaluation).twins) >= 30
     with pytest.raises(InputError, match="evaluation rows are training rows too"):
-        check_overlap(train, evaluation, 0.0)
+        check_overlap(find_overlap(train, evaluation), 0.0)
     train = read_examples("gsm8k/train.jsonl", base_folder=SHARED)
     evaluation = read_examples("gsm8k/test.jsonl", base_folder=SHARED)
-    assert check_overlap(train, evaluation, 0.0) == ""
+    assert check_overlap(find_overlap(train, evaluation), 0.0) == ""

@@ -284,10 +284,30 @@ def test_keys_without_an_effect_are_refused(
     assert "\n" not in str(caught.value)
 
 
+def test_labels_are_those_of_the_whole_training_file(tmp_path: Path) -> None:
+    """Goes red when they are those of the drawn rows alone: the others would be refused."""
+    rows = [{"text": f"text {n}", "label": f"l{n % 40}"} for n in range(200)]
+    path = write_rows(tmp_path / "rows.jsonl", [*rows, {"text": "once", "label": "rare"}])
+    write_rows(tmp_path / "eval.jsonl", [{"text": "new", "label": "l39"}])
+    keys = {"train": path.name, "eval": "eval.jsonl", "train_rows": 20}
+    task = load_task("t", "classify", keys, tmp_path, 0)
+    assert task.head is not None
+    assert len(task.head.labels) == 41
+    assert len(task.train) == 20
+    trained = {example.extra["label"] for example in task.train}
+    assert len(task.notes) == 1
+    assert task.notes[0].startswith(f"{41 - len(trained)} of 41 labels have no training row: l")
+    task = load_task("t", "classify", {"train": path.name, "split": "last"}, tmp_path, 0)
+    assert task.notes == ("1 of 41 labels have no training row: rare",)
+    write_rows(tmp_path / "eval.jsonl", [{"text": "new", "label": "l99"}])
+    with pytest.raises(InputError, match="or list all with 'labels: "):
+        load_task("t", "classify", keys, tmp_path, 0)
+
+
 def test_groups_in_two_files(reviews: Path) -> None:
     rows = [{"text": f"new {n}", "label": "yes", "hotel": f"h{n}"} for n in (3, 4, 300)]
     write_rows(reviews.parent / "eval.jsonl", rows)
-    with pytest.raises(InputError, match="2 groups of 'hotel' stand in both files; set 'drop_over"):
+    with pytest.raises(InputError, match="2 groups of 'hotel' stand on both sides; set 'drop_over"):
         load(reviews, eval="eval.jsonl", group="hotel")
     task = load(reviews, eval="eval.jsonl", group="hotel", drop_overlap=True)
     assert len(task.train) == 96
@@ -301,7 +321,7 @@ def test_passages_of_logiqa_stay_on_one_side() -> None:
     for way in ({"fold": "1/5"}, {"fold": "1/5", "stratify": True}, {"split": "last"}, {}):
         task = load_task("t", "choose", {**keys, **way}, SHARED, 0)
         assert not {e.group for e in task.train} & {e.group for e in task.evaluation}
-    with pytest.raises(InputError, match="43 groups of 'text' stand in both files"):
+    with pytest.raises(InputError, match="43 groups of 'text' stand on both sides"):
         load_task("t", "choose", {**keys, "eval": "logiqa2/test.txt"}, SHARED, 0)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from onsa import __version__
+from onsa.data.by_value import ByValue, ColumnSplit
 from onsa.errors import InputError
 from onsa.files import write_text
 from onsa.inspection.characters import Span
@@ -21,7 +22,9 @@ from onsa.inspection.personal_data import find_personal_data
 from onsa.inspection.records import Reading
 from onsa.inspection.rules import NEEDS_EVALUATION, NEEDS_NEAR, Rules, parse_rules
 from onsa.progress import Progress
+from onsa.settings import validated
 
+SPLIT = "column=usage,train=train,eval=test"
 SECONDS_BETWEEN_LINES = 10.0
 ROWS_BETWEEN_LOOKS = 4096  # at the clock
 
@@ -40,6 +43,8 @@ class Request:
     write: Path | None = None
     rules: str | None = None
     page: Path | None = None
+    where: str | None = None
+    split: str | None = None
 
 
 def examine(request: Request, progress: Progress) -> Facts:
@@ -49,15 +54,15 @@ def examine(request: Request, progress: Progress) -> Facts:
         InputError: whatever is wrong with the request or the files.
     """
     rules = _checked(request)
-    reading = Reading(Path(), parse_columns(request.columns), request.format)
+    reading = _reading(request, "train")
     wanted = _wanted(request, rules, progress)
-    evaluation = _evaluation(request, reading, wanted)
+    evaluation = _evaluation(request, wanted)
     facts: Facts = {
         "title": ", ".join(request.files),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "onsa_version": __version__,
         "files": list(request.files),
-        "evaluation": request.evaluation,
+        "evaluation": request.evaluation or request.split,
         **inspect(reading.records_of(request.files), wanted, evaluation),
     }
     facts["shapes"] = {path: reading.shapes[path].name for path in request.files}
@@ -80,9 +85,13 @@ def _checked(request: Request) -> list[str]:
         raise InputError("rules without --write do nothing", where="--rules", way_out="add --write")
     if request.page is not None:
         _check_page(request.page)
+    if request.split is not None and request.evaluation is not None:
+        raise InputError(
+            "split and eval both say what is scored on", where="--split", way_out="leave one out"
+        )
     if request.write is None:
         return []
-    rules = parse_rules(request.rules, request.evaluation is not None)
+    rules = parse_rules(request.rules, bool(request.evaluation or request.split))
     check_output(request.write, inputs)
     if request.near == "0" and set(rules) & set(NEEDS_NEAR):
         raise InputError(
@@ -109,10 +118,27 @@ def _wanted(request: Request, rules: Sequence[str], progress: Progress) -> Wante
     )
 
 
-def _evaluation(request: Request, reading: Reading, wanted: Wanted) -> Evaluation | None:
-    if request.evaluation is None:
-        return None
-    return wanted.evaluation(reading.records(request.evaluation))
+def _reading(request: Request, side: Literal["train", "eval"]) -> Reading:
+    """How the training rows are read, or the rows to score on."""
+    pairs = parse_pairs(request.where, "--where", "language=ja")
+    where = [ByValue(column, tuple(values)) for column, values in pairs.items()]
+    split = parse_split(request.split)
+    if split is not None:
+        where.append(split.side(side))
+    return Reading(
+        Path(),
+        parse_columns(request.columns),
+        request.format,
+        where,
+        header=not any(is_number(each.column) for each in where),
+    )
+
+
+def _evaluation(request: Request, wanted: Wanted) -> Evaluation | None:
+    reading = _reading(request, "eval")
+    if request.evaluation is not None:
+        return wanted.evaluation(reading.records(request.evaluation))
+    return wanted.evaluation(reading.records_of(request.files)) if request.split else None
 
 
 def _cleaned(
@@ -122,9 +148,7 @@ def _cleaned(
     rules = Rules(
         names,
         find_personal=wanted.find_personal,
-        evaluation=_evaluation(request, reading, wanted)
-        if set(names) & set(NEEDS_EVALUATION)
-        else None,
+        evaluation=_evaluation(request, wanted) if set(names) & set(NEEDS_EVALUATION) else None,
         index=wanted.near_index([]) if "near_duplicates" in names else None,
     )
     return clean(lambda: reading.records_of(request.files), rules, output)
@@ -134,19 +158,42 @@ def parse_columns(text: str | None) -> dict[str, Any] | None:
     """`prompt=question,reply=answer`; a part that is named twice has several columns."""
     if text is None:
         return None
-    columns: dict[str, list[str | int]] = {}
-    for pair in text.split(","):
-        part, sign, name = pair.partition("=")
-        if not sign or not part.strip() or not name.strip():
-            raise InputError(
-                f"{pair.strip()!r} names no column",
-                where="--columns",
-                way_out="write prompt=question,reply=answer",
-            )
-        name = name.strip()
-        is_number = name.isascii() and name.isdigit()
-        columns.setdefault(part.strip(), []).append(int(name) if is_number else name)
+    columns = {
+        part: [int(name) if is_number(name) else name for name in names]
+        for part, names in parse_pairs(text, "--columns", "prompt=question,reply=answer").items()
+    }
     return {part: names if len(names) > 1 else names[0] for part, names in columns.items()}
+
+
+def parse_split(text: str | None) -> ColumnSplit | None:
+    """`column=usage,train=train,eval=test`; a side that is named twice takes several values."""
+    if text is None:
+        return None
+    pairs: dict[str, Any] = parse_pairs(text, "--split", SPLIT)
+    if len(pairs.get("column", [])) != 1:
+        raise InputError("one column says it", where="--split", way_out=f"write {SPLIT}")
+    column = pairs["column"][0]
+    pairs["column"] = int(column) if is_number(column) else column
+    return validated(ColumnSplit, pairs, "--split")
+
+
+def parse_pairs(text: str | None, option: str, like: str) -> dict[str, list[str]]:
+    """What stands on the right for each name on the left of an equals sign."""
+    pairs: dict[str, list[str]] = {}
+    for pair in text.split(",") if text is not None else ():
+        name, sign, value = pair.partition("=")
+        if not sign or not name.strip() or not value.strip():
+            raise InputError(
+                f"{pair.strip()!r} is no pair of a name and a column or value",
+                where=option,
+                way_out=f"write {like}",
+            )
+        pairs.setdefault(name.strip(), []).append(value.strip())
+    return pairs
+
+
+def is_number(name: str) -> bool:
+    return name.isascii() and name.isdigit()
 
 
 def parse_near(text: str | None) -> int | None:

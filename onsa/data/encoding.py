@@ -16,6 +16,7 @@ from onsa.data.rendering import Rendered, end_tokens, render, render_row
 from onsa.data.token_cache import Row, TokenCache
 from onsa.errors import InputError
 from onsa.files import digest_of_json
+from onsa.models.tokenizer import identity
 
 AT_ONCE = 1000  # rows that are rendered and tokenised together
 ROWS_A_FILE = 20_000  # of the cache
@@ -43,7 +44,7 @@ class Encoder:
         self.truncation = truncation
         self.cache = cache
         self.end_tokens = end_tokens(tokenizer)
-        vocabulary = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
+        vocabulary = hashlib.sha256(identity(tokenizer).encode()).hexdigest()
         left = ["left"] if truncation == "left" else []
         self.digest = digest_of_json([vocabulary, tokenizer.chat_template, max_length, *left])
         self._known: dict[int, tuple[Example, Encoded]] = {}  # holds the example: ids are reused

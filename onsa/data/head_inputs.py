@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from onsa.errors import InputError
 
 if TYPE_CHECKING:
     from onsa.data.encoding import Encoder, Truncation
+
+SLOW = logging.getLogger("transformers.tokenization_python")
 
 
 def encode_for_a_head(example: Example, encoder: Encoder) -> Encoded:
@@ -54,13 +57,18 @@ def _for_a_head(example: Example, ids: list[int], lost: int, **more: Any) -> Enc
 
 @contextmanager
 def _cut_at(tokenizer: Any, end: Truncation) -> Iterator[None]:
-    """The tokenizer itself, which goes with the result, is afterwards as it was."""
-    before = tokenizer.truncation_side
+    """The tokenizer itself, which goes with the result, is afterwards as it was.
+
+    A slow one would warn with each pair that it does not say what it cut off; nobody asks it.
+    """
+    before, level = tokenizer.truncation_side, SLOW.level
     tokenizer.truncation_side = end
+    SLOW.setLevel(logging.ERROR)
     try:
         yield
     finally:
         tokenizer.truncation_side = before
+        SLOW.setLevel(level)
 
 
 def _conversation_ids(messages: Sequence[Message], tools: Any, encoder: Encoder) -> list[int]:

@@ -1,7 +1,8 @@
 """The same example in training and in evaluation: found, counted, refused; what must not be parted.
 
 Texts are compared after Unicode NFKC, without regard to case and white space. Two examples are the
-same if their prompts are (a system message included), or their prompts and replies without it.
+same if their prompts are (a system message included), or their prompts and replies without it; two
+pairs of texts also if they are each other turned round.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Overlap:
 
     twins: dict[int, str]
     evaluated: tuple[str, ...]
+    turned: int = 0  # pairs of texts that are trained in the other order alone
 
     @property
     def share(self) -> float:
@@ -32,9 +34,10 @@ class Overlap:
     def __str__(self) -> str:
         pairs = [f"{self.evaluated[place]} = {twin}" for place, twin in self.twins.items()]
         more = f" and {len(pairs) - NAMED} more" if len(pairs) > NAMED else ""
+        turned = f", {self.turned} of them with the texts turned round" if self.turned else ""
         return (
-            f"{len(self.twins)} of {len(self.evaluated)} evaluation rows are training rows too "
-            f"({', '.join(pairs[:NAMED])}{more})"
+            f"{len(self.twins)} of {len(self.evaluated)} evaluation rows are training rows too"
+            f"{turned} ({', '.join(pairs[:NAMED])}{more})"
         )
 
 
@@ -48,10 +51,12 @@ def prompt_key(example: Example) -> Key:
     return _key(example.prompt)
 
 
-def example_keys(example: Example) -> tuple[Key, Key]:
+def example_keys(example: Example) -> tuple[Key, ...]:
     """Two examples are the same if they share one of these."""
     turns = [message for message in example.messages if message["role"] != "system"]
-    return ("prompt", *prompt_key(example)), ("whole", *_key(turns))
+    keys = (("prompt", *prompt_key(example)), ("whole", *_key(turns)))
+    texts = example.extra.get("texts", ())
+    return (*keys, ("pair", *sorted(map(normalised, texts)))) if len(texts) == 2 else keys
 
 
 def _key(messages: Iterable[Message]) -> Key:
@@ -66,32 +71,28 @@ def _said(turn: Message) -> str:
 
 def find_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> Overlap:
     trained = {key: example.source for example in train for key in example_keys(example)}
-    twins = {}
+    twins, turned = {}, 0
     for place, example in enumerate(evaluation):
-        shared = [trained[key] for key in example_keys(example) if key in trained]
+        shared = [key for key in example_keys(example) if key in trained]
         if shared:
-            twins[place] = shared[-1]
-    return Overlap(twins, tuple(example.source for example in evaluation))
+            twins[place] = trained[shared[-1]]
+            turned += shared[0][0] == "pair"
+    return Overlap(twins, tuple(example.source for example in evaluation), turned)
 
 
-def check_overlap(
-    train: Sequence[Example], evaluation: Sequence[Example], allowed_share: float = 0.0
-) -> str:
+def check_overlap(found: Overlap, allowed_share: float = 0.0) -> str:
     """A sentence on the evaluation rows that are training rows too, empty if there are none.
 
     Raises:
         InputError: their share of the evaluation rows is above `allowed_share`.
     """
-    found = find_overlap(train, evaluation)
-    if not found.twins:
-        return ""
     if found.share > allowed_share:
         raise InputError(
             str(found),
             way_out="take them out of one of the files, or set 'drop_overlap: true' in the task "
             f"(they are not trained then), or allow 'overlap_share: {found.share:.3g}'",
         )
-    return str(found)
+    return str(found) if found.twins else ""
 
 
 def without_overlap(train: Sequence[Example], evaluation: Sequence[Example]) -> list[Example]:

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
+from onsa.data.by_value import Chosen
 from onsa.data.example import Example
 from onsa.data.files import Row, file_rows
 from onsa.data.files._encoding import require_encoding
@@ -45,6 +46,8 @@ def read_examples(
     skipped: list[str] | None = None,
     facts: Facts | None = None,
     group: str | int | None = None,
+    chosen: Chosen | None = None,
+    header: bool = True,
 ) -> list[Example]:
     """All examples of a file, folder, glob, slice or data set of the hub (see `read_rows`).
 
@@ -59,21 +62,24 @@ def read_examples(
         feedback: rows that say which replies were liked are asked for.
         unanswered: rows with prompts and no replies are.
         group: the column that holds the examples' group.
+        chosen: picks rows by the value of a column, and counts the others.
+        header: whether tables have one, where the columns do not tell.
 
     Raises:
         InputError: anything wrong with the files or rows, or no example in them.
     """
     shape = format_by_columns(columns) if columns else named_format(format) if format else None
+    shown = printable(str(path))
     examples: list[Example] = []
     empty: list[str] = []
     rows = read_rows(
         path,
         base_folder=base_folder,
-        header=not has_no_header(columns),
+        header=header and not has_no_header(columns),
         encoding=encoding,
         facts=facts,
     )
-    for row, source in rows:
+    for row, source in chosen.of(rows, shown) if chosen else rows:
         if unicode:
             row = _normalised(row, unicode, source)
         if shape is None:
@@ -93,9 +99,7 @@ def read_examples(
             way_out="write what is missing, delete the rows, or set 'skip_empty: true'",
         )
     if not examples:
-        raise InputError(
-            "no row can be trained on", where=printable(str(path)), way_out="give other data"
-        )
+        raise InputError("no row can be trained on", where=shown, way_out="give other data")
     if skipped is not None:
         skipped += empty
     return examples

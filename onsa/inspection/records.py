@@ -5,11 +5,12 @@ This is the one module here that knows how rows become examples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from onsa.data.by_value import ByValue, Chosen, require_values
 from onsa.data.example import Example
 from onsa.data.formats import Format, format_of, named_format
 from onsa.data.formats._columns import Columns, by_columns, has_no_header
@@ -103,12 +104,19 @@ class Shape:
 
 @dataclass
 class Reading:
-    """How files are to be read; their shapes, found at the first reading, stay."""
+    """How files are to be read; their shapes, found at the first reading, stay.
+
+    `where` picks rows by the values of columns; what it left out of each file is in the notes. With
+    a column told by number, tables have no header.
+    """
 
     base_folder: Path = Path()
     columns: Columns | None = None
     format: str | None = None
+    where: Sequence[ByValue] = ()
+    header: bool = True
     shapes: dict[str, Shape] = field(default_factory=dict)
+    chosen: dict[str, Chosen] = field(default_factory=dict)
 
     def records(self, path: str) -> Iterator[Record]:
         """The rows of a file, folder, glob or slice, read as they are asked for.
@@ -118,18 +126,25 @@ class Reading:
         """
         if path not in self.shapes:
             self.shapes[path] = Shape(self.columns, self.format)
-        shape, header = self.shapes[path], not has_no_header(self.columns)
-        for row, source in read_rows(path, base_folder=self.base_folder, header=header):
+        shape, header = self.shapes[path], self.header and not has_no_header(self.columns)
+        rows = read_rows(path, base_folder=self.base_folder, header=header)
+        if self.where:
+            self.chosen[path] = Chosen(self.where)
+            rows = self.chosen[path].of(rows, path)
+        for row, source in rows:
             yield shape.record(row, source)
 
-    def records_of(self, paths: Iterable[str]) -> Iterator[Record]:
+    def records_of(self, paths: Sequence[str]) -> Iterator[Record]:
         """The rows of several files, one after the other."""
         for path in paths:
             yield from self.records(path)
+        if self.where:
+            require_values([self.chosen[path] for path in paths])
 
     @property
     def notes(self) -> list[str]:
-        return [shape.note for shape in self.shapes.values() if shape.note]
+        shapes = [shape.note for shape in self.shapes.values() if shape.note]
+        return shapes + [note for path, each in self.chosen.items() for note in each.notes(path)]
 
 
 def record_of_example(example: Example) -> Record:

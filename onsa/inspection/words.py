@@ -12,6 +12,11 @@ FINDINGS = {
     "near_duplicates": ("near duplicates", "nearly duplicate", "nearly the same as an earlier row"),
     "conflicts": ("conflicts", "conflicting", "asked before, with another reply"),
     "overlap": ("overlap", "also in the evaluation", "an evaluation row too"),
+    "shared_texts": (
+        "shared texts",
+        "sharing one text with the evaluation",
+        "has one text in common with an evaluation row",
+    ),
     "near_overlap": ("near overlap", "nearly in the evaluation", "nearly an evaluation row"),
     "characters": (
         "characters",

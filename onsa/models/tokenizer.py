@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from onsa.errors import InputError, shortened
-
-if TYPE_CHECKING:
-    pass
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['content'] }}"
@@ -20,6 +19,8 @@ TOKENIZER_FILES = (
     "added_tokens.json", "vocab.json", "vocab.txt", "merges.txt", "chat_template.jinja",
     "spiece.model", "sentencepiece.bpe.model", "generation_config.json",
 )  # fmt: skip
+
+ABOUT_THE_FOLDER = ("name_or_path", "is_local", "local_files_only")  # of a tokenizer's settings
 
 
 def load_tokenizer(
@@ -34,8 +35,8 @@ def load_tokenizer(
     `chat_template` is the text of a template that replaces the folder's own.
 
     Raises:
-        InputError: no tokenizer, or one that cannot tell which text a token stands for; no chat
-            template, or no end token.
+        InputError: no tokenizer; for replies also one that cannot tell which text a token stands
+            for, no chat template, or no end token.
     """
     from transformers import AutoTokenizer
 
@@ -49,12 +50,6 @@ def load_tokenizer(
             where=folder,
             way_out="copy the model's own tokenizer files there",
         ) from None
-    if not tokenizer.is_fast:
-        raise InputError(
-            "its tokenizer is a slow one: it cannot tell which text a token stands for",
-            where=folder,
-            way_out="convert it: a model with tokenizer.json has a fast one",
-        )
     if chat_template:
         tokenizer.chat_template = chat_template
     if generative:
@@ -70,7 +65,31 @@ def load_tokenizer(
     return tokenizer
 
 
+def identity(tokenizer: Any) -> str:
+    """Text that is the same for tokenizers that encode alike, wherever their files lie.
+
+    A slow one is a program of its own: it goes by its class, settings and files, and what it calls
+    (MeCab's dictionary) by the name that the settings have for it.
+    """
+    if tokenizer.is_fast:
+        return str(tokenizer.backend_tokenizer.to_str())
+    given = {
+        name: sha256(Path(value).read_bytes()).hexdigest() if name[-5:] == "_file" else str(value)
+        for name, value in tokenizer.init_kwargs.items()
+        if name not in ABOUT_THE_FOLDER and value is not None
+    }
+    known = sorted(tokenizer.get_vocab().items())
+    return json.dumps([type(tokenizer).__name__, known, given], sort_keys=True)
+
+
 def _require_replies(tokenizer: Any, folder: Path) -> None:
+    if not tokenizer.is_fast:
+        raise InputError(
+            "its tokenizer is a slow one: it cannot tell which text a token stands for",
+            where=folder,
+            way_out="convert it: a model with tokenizer.json has a fast one; tasks with heads "
+            "(classify, pair, regress) take slow ones too",
+        )
     if not tokenizer.chat_template:
         raise InputError(
             "its tokenizer has no chat template",

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from onsa.data.batches import cut_facts, cut_notes
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
-from onsa.data.overlap import check_overlap
+from onsa.data.overlap import check_overlap, find_overlap
 from onsa.data.reading import named
 from onsa.data.requests import is_cut, requests_of
+from onsa.data.shared_texts import Texts, shared_texts
 from onsa.errors import InputError
 from onsa.models.base_model import Checked
 from onsa.models.carried import said_by
@@ -22,16 +23,22 @@ def task_notes(tasks: list[Task]) -> list[str]:
 
 
 def overlap_notes(tasks: list[Task], allowed_share: float) -> list[str]:
-    """A sentence for each task whose evaluation rows are partly training rows of any task."""
+    """For each task, what of its evaluation rows are training rows of any task, or share a text.
+
+    Raises:
+        InputError: more of them than `allowed_share` are training rows.
+    """
     train: list[Example] = [row for task in tasks for row in task.train]
+    texts = {task.name: (task.train, Texts.of(task.train)) for task in tasks}
     notes = []
     for task in tasks:
+        found = find_overlap(train, task.evaluation)
         try:
-            found = check_overlap(train, task.evaluation, allowed_share)
+            said = check_overlap(found, allowed_share)
         except InputError as fault:
             raise InputError(fault.what, where=f"task {task.name}", way_out=fault.way_out) from None
-        if found:
-            notes.append(f"task {task.name}: {found}")
+        both = (said, shared_texts(texts, task.evaluation, found.twins))
+        notes += [f"task {task.name}: {note}" for note in both if note]
     return notes
 
 

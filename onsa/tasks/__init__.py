@@ -55,6 +55,7 @@ LOADING = {
     "drop_overlap",
     "group",
     "split",
+    "where",
     "stratify",
     "fold",
     "balance",
@@ -64,7 +65,8 @@ LOADING = {
 
 class Rows(NamedTuple):
     """Loaded examples, and what people are told of what was left out and how they were split;
-    `settings` where looking at the rows settled them (paths, what `auto` means)."""
+    `settings` where looking at the rows settled them (paths, what `auto` means); `whole`: all rows
+    of the training file, before any were drawn."""
 
     train: list[Example]
     evaluation: list[Example]
@@ -72,6 +74,7 @@ class Rows(NamedTuple):
     head: Head | None = None  # what the task's head says, where it has one
     split: str = ""  # how the evaluation rows came about, in words
     settings: BaseModel | None = None
+    whole: Sequence[Example] = ()
 
     def changed(self, change: Callable[[Example], Example], head: Head | None = None) -> Rows:
         """The rows, each of them changed, for a head."""

@@ -7,10 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from onsa.data.augmentation import Augment, augment
 from onsa.data.balance import Balance, balanced, require_labels
+from onsa.data.by_value import (
+    Chosen,
+    Column,
+    ColumnSplit,
+    Values,
+    counts_columns,
+    require_values,
+    where_filters,
+    written,
+)
 from onsa.data.example import Example
 from onsa.data.files._opened import Facts
 from onsa.data.overlap import without_overlap
@@ -22,7 +32,6 @@ from onsa.settings import Settings
 from onsa.tasks import Rows
 
 RowCount = Annotated[int, Field(ge=1, strict=True)]
-Column = StrictStr | StrictInt
 
 
 def _known_fold(text: str) -> str:
@@ -82,8 +91,13 @@ class FileSettings(Settings):
     group: Column | None = Field(
         None, description="column whose equal values (a passage, a person) stay on one side"
     )
-    split: Literal["random", "last"] = Field(
-        "random", description="which rows of 'train' are kept for scoring"
+    split: ColumnSplit | Literal["random", "last"] = Field(
+        "random",
+        description="which rows of 'train' are kept for scoring: random, last, or what a column "
+        "says: {column: usage, train: train, eval: test}",
+    )
+    where: dict[Column, Values] | None = Field(
+        None, description="only rows with this value in a column: {language: ja}"
     )
     stratify: bool = Field(False, description="each label has its share of the rows to score on")
     fold: FoldText | None = Field(None, description="2/5: score on the second of five parts")
@@ -92,14 +106,30 @@ class FileSettings(Settings):
         None, description="new training rows, made by edits: {synonyms: 10%, copies: 2}"
     )
 
+    def chosen(self, side: Literal["train", "eval"]) -> Chosen:
+        """What picks the rows of a side by the values of columns."""
+        filters = where_filters(self.where)
+        if isinstance(self.split, ColumnSplit):
+            filters.append(self.split.side(side))
+        return Chosen(filters)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether no row is chosen by a column that is told by number."""
+        split = [self.split.column] if isinstance(self.split, ColumnSplit) else []
+        return not counts_columns([*(self.where or {}), *split])
+
     @model_validator(mode="after")
     def _every_key_has_an_effect(self) -> FileSettings:
         ways = [key for key in WAYS_TO_SPLIT if self.differs(key)]
         if self.eval is not None and ways:
             raise ValueError(f"{ways[0]} has no effect with eval: take it out")
-        if self.eval is None and self.drop_overlap:
+        by_column = isinstance(self.split, ColumnSplit)
+        if self.eval is None and self.drop_overlap and not by_column:
             raise ValueError("drop_overlap has no effect without eval: a split has no overlap")
-        for one, other in TWO_ANSWERS:
+        if self.where is not None and not all(map(written, self.where.values() or [[]])):
+            raise ValueError("where needs columns with values: {language: ja}")
+        for one, other in (*TWO_ANSWERS, *([("eval_share", "split")] if by_column else [])):
             if self.differs(one) and self.differs(other):
                 raise ValueError(f"{one} and {other} are two answers: keep one")
         return self
@@ -123,7 +153,9 @@ def load_files(
     skipped: list[str] | None = [] if settings.skip_empty else None
     facts: Facts = {}
 
-    def read(path: str) -> list[Example]:
+    chosen = {"train": settings.chosen("train"), "eval": settings.chosen("eval")}
+
+    def read(path: str, side: str) -> list[Example]:
         return read_examples(
             path,
             base_folder=base_folder,
@@ -138,18 +170,28 @@ def load_files(
             feedback=feedback,
             unanswered=unanswered,
             group=settings.group,
+            chosen=chosen[side],
+            header=settings.has_header,
         )
 
-    train = read(settings.train)
-    if settings.eval is None:
-        train, evaluation, how = _split(train, settings, seed)
-        notes: list[str] = []
-    else:
-        evaluation = read(settings.eval)
+    train = whole = read(settings.train, "train")
+    by_column = isinstance(settings.split, ColumnSplit)
+    is_given = settings.eval is not None or by_column
+    if is_given:
+        evaluation = read(settings.eval or settings.train, "eval")
         train, notes = _apart(train, evaluation, settings)
-        how = "a file of its own"
+        how = settings.split.told if by_column else "a file of its own"
+    else:
+        train, evaluation, how = _split(train, settings, seed)
+        notes = []
+    notes += chosen["train"].notes(settings.train)
+    if settings.eval is None:
+        require_values([chosen["train"]])
+    else:
+        require_values(list(chosen.values()))
+        notes += chosen["eval"].notes(settings.eval)
     evaluated = evaluation  # all of them: one that is not drawn may still be scored on elsewhere
-    if settings.eval is not None:
+    if is_given:
         evaluation = _drawn(evaluation, settings.eval_rows, "eval_rows", seed)
     if skipped:
         notes.append(f"{len(skipped)} rows left out: {named(skipped)}")
@@ -162,7 +204,7 @@ def load_files(
         train, said = balanced(train, settings.balance, seed)
         notes.append(said)
     notes += sentences(facts)
-    return Rows(train, evaluation, tuple(notes), None, how)
+    return Rows(train, evaluation, tuple(notes), None, how, whole=whole)
 
 
 def _split(
@@ -202,7 +244,7 @@ def _apart(
     """Training rows that are no evaluation rows and of no group of theirs, as far as asked for.
 
     Raises:
-        InputError: groups stand in both files. (What other overlap there is, is refused once all
+        InputError: groups stand on both sides. (What other overlap there is, is refused once all
             tasks are loaded.)
     """
     shared = {row.group for row in train} & {row.group for row in evaluation} - {""}
@@ -214,7 +256,7 @@ def _apart(
             ]
         if shared:
             raise InputError(
-                f"{len(shared)} groups of {settings.group!r} stand in both files",
+                f"{len(shared)} groups of {settings.group!r} stand on both sides",
                 where=next(row.source for row in train if row.group in shared),
                 way_out="set 'drop_overlap: true' (their training rows are not trained then), or "
                 "take 'group' out",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from onsa.data.example import Example
+from onsa.data.places import named
 from onsa.errors import InputError, did_you_mean
 from onsa.metrics.classification import classification, multilabel
 from onsa.metrics.intervals import Measures
@@ -29,7 +30,7 @@ class LabelSettings(FileSettings):
         "head", description="a new head's outputs, or how likely each label is as the reply"
     )
     labels: list[str] | None = Field(
-        None, description="all of them, in their order; else those of the training rows"
+        None, description="all of them, in their order; else those of the training file"
     )
     many: bool = Field(False, description="a row may have several labels, or none")
 
@@ -47,7 +48,7 @@ class LabelSettings(FileSettings):
 def load_labelled(settings: Any, base_folder: Path, seed: int) -> Rows:
     """The rows with their labels as numbers for a head, or as the choices of a reply."""
     rows = load_files(settings, base_folder, seed)
-    labels = settings.labels or _labels_of(rows.train)
+    labels = settings.labels or _labels_of(rows.whole)
     if len(labels) < 2:
         raise InputError(
             f"there is one label only ({labels[0]!r})" if labels else "no row has a label",
@@ -58,7 +59,17 @@ def load_labelled(settings: Any, base_folder: Path, seed: int) -> Rows:
         "multi_label_classification" if settings.many else "single_label_classification"
     )
     head = Head(problem, tuple(labels)) if settings.by == "head" else None
+    rows = rows._replace(notes=(*rows.notes, *_untrained(labels, rows.train)))
     return rows.changed(partial(_labelled, labels=labels, settings=settings), head)
+
+
+def _untrained(labels: Sequence[str], train: Sequence[Example]) -> list[str]:
+    """A sentence on the labels that no training row has: they are never said."""
+    trained = {label for row in train for label in labels_of(row)}
+    missing = [label for label in labels if label not in trained]
+    if not missing:
+        return []
+    return [f"{len(missing)} of {len(labels)} labels have no training row: {named(missing)}"]
 
 
 def labels_of(row: Example) -> list[str]:
@@ -86,7 +97,7 @@ def _labelled(row: Example, labels: Sequence[str], settings: LabelSettings) -> E
     for label in own:
         if label not in labels:
             raise InputError(
-                f"the label {label[:40]!r} is none of the training rows'",
+                f"the label {label[:40]!r} is none of the training file's",
                 where=row.source,
                 way_out=f"{did_you_mean(label, labels)}; or list all with 'labels: [...]'",
             )
