@@ -11,7 +11,7 @@ from onsa.report.svg import LEVELS, element, picture
 
 CELL, EDGE = 34.0, 8.0  # of a box; what is left free around
 LETTERS = 16  # of a label; a wide letter counts as two
-LABEL_WIDTH, LABEL_HEIGHT = 116.0, 84.0
+LABEL_WIDTH, LABEL_HEIGHT = 134.0, 84.0
 OTHER = "other"
 
 
