@@ -22,6 +22,10 @@ from onsa.data.overlap import check_overlap, find_overlap, prompt_key, without_o
 from onsa.data.reading import read_examples, read_rows
 from onsa.data.split import split
 from onsa.errors import InputError
+from onsa.methods import method_settings
+from onsa.prepare.ready import make_ready
+from onsa.recipe.reading import build_recipe
+from tests.conftest import write_rows
 
 SHARED = Path(
     os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
@@ -615,6 +619,31 @@ def test_overlap_is_found_and_refused() -> None:
     kept = without_overlap(train, evaluation)
     assert len(kept) == 8
     assert check_overlap(find_overlap(kept, evaluation), 0.0) == ""
+
+
+def test_rows_that_another_task_is_scored_on_are_left_out_where_asked(
+    tiny_model: Any, tmp_path: Path
+) -> None:
+    rows = [{"prompt": f"say {number}", "completion": f"w{number}"} for number in range(12)]
+    parts = (rows[:8], rows[8:10], rows[10:], rows[7:8])
+    first, kept, second, scored = (
+        str(write_rows(tmp_path / f"{number}.jsonl", part)) for number, part in enumerate(parts)
+    )
+
+    def ready(**keys: Any) -> Any:
+        tasks = [
+            {"name": "a", "train": first, "eval": kept, "max_new_tokens": 2, **keys},
+            {"name": "b", "train": second, "eval": scored, "max_new_tokens": 2},
+        ]
+        given = {"model": str(tiny_model()), "output": "run", "method": "full", "tasks": tasks}
+        recipe = build_recipe(given, method_settings())
+        return make_ready(recipe, tmp_path, {})
+
+    with pytest.raises(InputError, match="'drop_overlap: true' in the task that trains them"):
+        ready()
+    made = ready(drop_overlap=True)
+    assert [len(task.train) for task in made.tasks] == [7, 2]
+    assert "task a: 1 training rows left out: evaluation rows of other tasks" in made.notes
 
 
 @given(

@@ -29,7 +29,7 @@ from onsa.models.loading import read_config
 from onsa.prepare.checks import check_effects, check_rows
 from onsa.prepare.encoder import load_encoder
 from onsa.prepare.notes import length_notes, overlap_notes, task_notes, unknown_notes
-from onsa.prepare.tasks import heads_for, load_tasks, require_trainable, speaks
+from onsa.prepare.tasks import heads_for, kept_apart, load_tasks, require_trainable, speaks
 from onsa.progress import Progress
 from onsa.recipe.reading import read_raw
 from onsa.recipe.schema import Recipe, TaskRecipe
@@ -119,7 +119,8 @@ def _add(
     settings = Addition(**run.recipe.settings)
     positions = position_count(state.model_folder, run.recipe.trust_remote_code)
     check_rows([*new, *state.tasks], run.encoder, positions)
-    replayed = _replayed(run, state, settings)
+    new = kept_apart(new, run.recipe.tasks, [*state.tasks, *new])
+    replayed = _replayed(run, state, settings, new)
     # The rows that earlier tasks are scored on must not come back as training rows.
     for note in (
         *task_notes(new),
@@ -258,7 +259,7 @@ def _held(run: Run, cores: Mapping[str, ParameterMask], settings: Addition) -> P
     return together
 
 
-def _replayed(run: Run, state: State, settings: Addition) -> list[Task]:
+def _replayed(run: Run, state: State, settings: Addition, new: list[Task]) -> list[Task]:
     """A share of the earlier tasks' training rows, read again from where the run had them."""
     if not settings.replay:
         return []
@@ -275,6 +276,8 @@ def _replayed(run: Run, state: State, settings: Addition) -> list[Task]:
             where=fault.where,
             way_out="bring them back, or leave replay out",
         ) from None
+    asked = [task for _, recipe in state.recipes for task in recipe.tasks]
+    earlier = kept_apart(earlier, asked, [*state.tasks, *new])
     return [sample_rows(task, settings.replay, run.recipe.seed) for task in earlier]
 
 

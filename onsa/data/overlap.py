@@ -90,7 +90,8 @@ def check_overlap(found: Overlap, allowed_share: float = 0.0) -> str:
         raise InputError(
             str(found),
             way_out="take them out of one of the files, or set 'drop_overlap: true' in the task "
-            f"(they are not trained then), or allow 'overlap_share: {found.share:.3g}'",
+            "that trains them (they are left out then), or allow "
+            f"'overlap_share: {found.share:.3g}'",
         )
     return str(found) if found.twins else ""
 

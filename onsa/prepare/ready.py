@@ -31,6 +31,7 @@ from onsa.prepare.notes import (
 from onsa.prepare.tasks import (
     ASKED,
     heads_for,
+    kept_apart,
     load_tasks,
     mixed,
     probe_tasks,
@@ -64,11 +65,12 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     if recipe.energy:
         require_codecarbon()
     require_trainable(recipe.tasks)
-    tasks = mixed(load_tasks(recipe.tasks, base_folder, recipe.seed), recipe.task_balance)
+    tasks = load_tasks(recipe.tasks, base_folder, recipe.seed)
     untrained = [
         dataclasses.replace(task, train=())
         for task in load_tasks(recipe.untrained_tasks, base_folder, recipe.seed)
     ]
+    tasks = mixed(kept_apart(tasks, recipe.tasks, [*tasks, *untrained]), recipe.task_balance)
     if recipe.prompts and not any(task.mode in ASKED for task in tasks):
         raise InputError(
             "no task has replies that are asked for",

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from onsa.data.balance import task_weights
+from onsa.data.example import Example
+from onsa.data.overlap import without_overlap
 from onsa.data.requests import asks_by_template
 from onsa.errors import InputError
 from onsa.models.heads import Head
@@ -58,6 +60,30 @@ def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> lis
         _only_last(task) if asked.train_on == "last_reply" else task
         for task, asked in zip(loaded, tasks, strict=True)
     ]
+
+
+def kept_apart(
+    tasks: Sequence[Task], asked: Sequence[TaskRecipe], scored: Sequence[Task]
+) -> list[Task]:
+    """The tasks without the training rows that `scored` ones are evaluated on, where
+    `drop_overlap` asks for it. (Those of its own evaluation a task leaves out as it is loaded.)"""
+    evaluation = [row for task in scored for row in task.evaluation]
+    wanted = {task.name for task in asked if task.options.get("drop_overlap")}
+    return [_without(task, evaluation) if task.name in wanted else task for task in tasks]
+
+
+def _without(task: Task, evaluation: Sequence[Example]) -> Task:
+    kept = tuple(without_overlap(task.train, evaluation))
+    left_out = len(task.train) - len(kept)
+    if not kept:
+        raise InputError(
+            "no training row is left: all are evaluation rows of the tasks",
+            where=f"task {task.name}",
+            way_out="give other files",
+        )
+    note = f"{left_out} training rows left out: evaluation rows of other tasks"
+    notes = (*task.notes, note) if left_out else task.notes
+    return dataclasses.replace(task, train=kept, notes=notes)
 
 
 def _only_last(task: Task) -> Task:

@@ -86,7 +86,7 @@ class FileSettings(Settings):
     )
     skip_empty: bool = Field(False, description="leave out rows without a prompt or reply")
     drop_overlap: bool = Field(
-        False, description="leave out training rows that are evaluation rows too"
+        False, description="leave out training rows that are evaluation rows too, of any task"
     )
     group: Column | None = Field(
         None, description="column whose equal values (a passage, a person) stay on one side"
