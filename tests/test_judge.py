@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from onsa.errors import InputError
 from onsa.metrics.agreement import agreement
 from onsa.metrics.intervals import bootstrap_intervals
+from onsa.prepare.tasks import require_rows
 from onsa.report.results import measures_of
 from onsa.tasks import Task, load_task
 from onsa.tasks import _endpoint as endpoint
@@ -105,6 +106,26 @@ def load_one_at_a_time(task: Task) -> Task:
     import dataclasses
 
     return dataclasses.replace(task, settings=task.settings.model_copy(update={"at_once": 1}))
+
+
+def test_questions_without_replies_are_scored_and_not_trained(
+    server: Server, tmp_path: Path
+) -> None:
+    """As MT-bench has them: two turns, of which the first is asked, and no reply."""
+    rows = [{"question_id": n, "turns": [f"Say {n}.", "And again."]} for n in range(5)]
+    (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = task_at(server, tmp_path, train="asked.jsonl")
+    assert (len(task.train), len(task.evaluation)) == (0, 4)
+    assert task.notes == ("4 rows have further questions, which are not asked",)
+    assert task.scores(["well"] * 4, task.evaluation) == [2 / 3] * 4
+    assert "Say" in asked(server.orders[0])
+    assert "good reply" not in asked(server.orders[0])
+    with pytest.raises(InputError, match="task mine: its questions have no replies to train on"):
+        require_rows([task])
+    with pytest.raises(InputError, match=r"asked\.jsonl:1: there are no replies to train on"):
+        task_at(server, tmp_path, train="asked.jsonl", eval="rows.jsonl")
+    with pytest.raises(InputError, match="the rows have prompts and no replies"):
+        load_task("said", "generate", {"train": "asked.jsonl"}, tmp_path, 0)
 
 
 def test_every_verdict_is_kept_and_none_asked_for_twice(server: Server, tmp_path: Path) -> None:

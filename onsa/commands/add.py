@@ -29,7 +29,14 @@ from onsa.models.loading import read_config
 from onsa.prepare.checks import check_effects, check_rows
 from onsa.prepare.encoder import load_encoder
 from onsa.prepare.notes import length_notes, overlap_notes, task_notes, unknown_notes
-from onsa.prepare.tasks import heads_for, kept_apart, load_tasks, require_trainable, speaks
+from onsa.prepare.tasks import (
+    heads_for,
+    kept_apart,
+    load_tasks,
+    require_rows,
+    require_trainable,
+    speaks,
+)
 from onsa.progress import Progress
 from onsa.recipe.reading import read_raw
 from onsa.recipe.schema import Recipe, TaskRecipe
@@ -79,6 +86,7 @@ def add_by_recipe(
     recipe = recipe_of_addition(raw, state, folder, where)
     require_trainable(recipe.tasks)
     new = load_tasks(recipe.tasks, home, recipe.seed)
+    require_rows(new)
     check_effects(recipe, new, set(raw))
     wanted = _wanted(recipe, state, new)
     run = _reopen(folder, state, recipe, new, home if "chat_template" in raw else None, progress)

@@ -35,6 +35,7 @@ from onsa.prepare.tasks import (
     load_tasks,
     mixed,
     probe_tasks,
+    require_rows,
     require_trainable,
     speaks,
 )
@@ -66,6 +67,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         require_codecarbon()
     require_trainable(recipe.tasks)
     tasks = load_tasks(recipe.tasks, base_folder, recipe.seed)
+    require_rows(tasks)
     untrained = [
         dataclasses.replace(task, train=())
         for task in load_tasks(recipe.untrained_tasks, base_folder, recipe.seed)

@@ -44,11 +44,27 @@ def require_trainable(tasks: Sequence[TaskRecipe]) -> None:
     """
     for task in tasks:
         if not find_kind(task.kind).trains:
-            raise InputError(
-                f"tasks of kind {task.kind.partition(':')[0]!r} are scored, never trained on",
-                where=f"task {task.name}",
-                way_out="put it under 'untrained_tasks:'; 'onsa eval' takes it under 'tasks:' too",
-            )
+            kind = task.kind.partition(":")[0]
+            raise _only_scored(f"tasks of kind {kind!r} are scored, never trained on", task.name)
+
+
+def require_rows(tasks: Sequence[Task]) -> None:
+    """Refuse to train on questions without replies.
+
+    Raises:
+        InputError: one of the tasks has nothing else.
+    """
+    for task in tasks:
+        if not task.train:
+            raise _only_scored("its questions have no replies to train on", task.name)
+
+
+def _only_scored(what: str, task: str) -> InputError:
+    return InputError(
+        what,
+        where=f"task {task}",
+        way_out="put it under 'untrained_tasks:'; 'onsa eval' takes it under 'tasks:' too",
+    )
 
 
 def load_tasks(tasks: Sequence[TaskRecipe], base_folder: Path, seed: int) -> list[Task]:

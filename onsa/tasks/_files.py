@@ -177,6 +177,8 @@ def load_files(
     train = whole = read(settings.train, "train")
     by_column = isinstance(settings.split, ColumnSplit)
     is_given = settings.eval is not None or by_column
+    if unanswered and not all(row.reply for row in train):
+        return _questions(train, settings, seed)
     if is_given:
         evaluation = read(settings.eval or settings.train, "eval")
         train, notes = _apart(train, evaluation, settings)
@@ -205,6 +207,18 @@ def load_files(
         notes.append(said)
     notes += sentences(facts)
     return Rows(train, evaluation, tuple(notes), None, how, whole=whole)
+
+
+def _questions(rows: list[Example], settings: FileSettings, seed: int) -> Rows:
+    """Rows without replies are all scored, and none is trained on."""
+    if settings.eval is not None:
+        raise InputError(
+            "there are no replies to train on",
+            where=next(row.source for row in rows if not row.reply),
+            way_out="give the questions as 'train' alone: all of them are scored then",
+        )
+    evaluation = _drawn(rows, settings.eval_rows, "eval_rows", seed)
+    return Rows([], evaluation, (), None, "questions without replies: all are scored")
 
 
 def _split(

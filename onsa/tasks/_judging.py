@@ -61,7 +61,20 @@ class Question:
     read: Callable[[str], float | None]
 
 
-def load_judged(settings: Judged, base_folder: Path, seed: int) -> Rows:
+def load_questions(settings: Judged, base_folder: Path, seed: int) -> Rows:
+    """The same as `load_judged`, also of questions that have no replies: they are only scored."""
+    rows = load_judged(settings, base_folder, seed, unanswered=True)
+    later = sum(len(row.extra.get("turns", ())) > 1 for row in rows.evaluation)
+    if not later:
+        return rows
+    return rows._replace(
+        notes=(*rows.notes, f"{later} rows have further questions, which are not asked")
+    )
+
+
+def load_judged(
+    settings: Judged, base_folder: Path, seed: int, *, unanswered: bool = False
+) -> Rows:
     """The rows, with the paths of the settings made whole."""
     found: dict[str, str] = {}
     if settings.human is not None:
@@ -71,7 +84,7 @@ def load_judged(settings: Judged, base_folder: Path, seed: int) -> Rows:
         found["judge_model"] = str(folder)
     elif settings.key_variable:
         key_in(settings.key_variable)  # that it is missing is told now, not after hours of training
-    rows = load_files(settings, base_folder, seed)
+    rows = load_files(settings, base_folder, seed, unanswered=unanswered)
     return rows._replace(settings=settings.model_copy(update=found))
 
 

@@ -17,7 +17,7 @@ from onsa.tasks._judging import (
     conversation,
     human_rows,
     last_mark,
-    load_judged,
+    load_questions,
     verdicts,
 )
 
@@ -97,7 +97,7 @@ KIND = Kind(
     name="judge",
     summary="Another model rates each open reply from 1 to 10 by a rubric; checked against people.",
     settings=Rated,
-    load=load_judged,
+    load=load_questions,
     metric="judge's rating, as a share",
     mode="generate",
     score_all=score_all,
