@@ -158,7 +158,7 @@ def _no_state(folder: Path) -> InputError:
             where=folder,
             way_out="merge it with 'onsa merge', and give the merged model with --base",
         )
-    if (folder / "model").is_dir() and (folder / "report.json").is_file():
+    if _ended_in_specialists(folder):
         return InputError(
             "its result is one model for each task, and tasks are added to one model",
             where=folder,
@@ -169,6 +169,13 @@ def _no_state(folder: Path) -> InputError:
         where=folder,
         way_out="give the folder that 'onsa tune' wrote, or a tuned model with --base",
     )
+
+
+def _ended_in_specialists(folder: Path) -> bool:
+    try:
+        return bool(read_json(folder / "report.json")["method"]["name"] == "single")
+    except (InputError, OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def _require_own_heads(tasks: Sequence[Task], weights: Path, where: Path) -> None:

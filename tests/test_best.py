@@ -129,7 +129,7 @@ def test_scores_on_the_way_are_those_of_the_end(
 def test_pain_P9_killed_and_resumed_the_same_state_is_kept(  # noqa: N802
     recipe: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """Killed after a better state was kept, which the checkpoint gone on from does not know."""
+    """Killed between scorings, and again where the best state is older than the checkpoint."""
     keys = {**ON_THE_WAY, "method": method, "dropout": 0.1, "early_stopping_patience": 3}
     values = {2: 0.1, 4: 0.5, 6: 0.2, 8: 0.6, 10: 0.3, 12: 0.1, 14: 0.1}
 
@@ -160,6 +160,36 @@ def test_pain_P9_killed_and_resumed_the_same_state_is_kept(  # noqa: N802
         del facts["best_state"]["scoring_seconds"]
     assert ends[0]["best_state"] == ends[1]["best_state"]
     assert ends[0]["trained_tokens"] == ends[1]["trained_tokens"]
+
+
+def test_a_better_state_that_does_not_come_again_leaves_that_of_the_checkpoint(
+    recipe: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that does not compute the same twice: killed after a better state was kept,
+    which the checkpoint does not know. Goes red where keeping it throws away the checkpoint's."""
+    values = {2: 0.1, 4: 0.5, 8: 0.6}
+    monkeypatch.setattr(
+        BestState, "_value", lambda best, _: values.get(best.trainer.state.global_step, 0.0)
+    )
+    step, calls = PlannedTrainer.training_step, 0
+
+    def interrupted(*given: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 9:
+            raise KeyboardInterrupt
+        return step(*given, **named)
+
+    monkeypatch.setattr(PlannedTrainer, "training_step", interrupted)
+    keys = {**ON_THE_WAY, "method": "full", "save_steps": 5}
+    stormy = recipe(**keys, output=str(tmp_path / "stormy"))
+    with pytest.raises(KeyboardInterrupt):
+        onsa.tune(**stormy)
+    values[8] = 0.4
+    run = onsa.tune(**stormy)
+    calm = onsa.tune(**{**stormy, "output": str(tmp_path / "calm")})
+    assert facts_of(run, "full")["best_state"]["best_step"] == 4
+    assert digests(run) == digests(calm)
 
 
 def test_more_evaluation_rows_train_anew_only_where_they_choose(
