@@ -400,7 +400,7 @@ def best_states() -> list[dict[str, Any]]:
         for number in range(1, 5)
     ]
     ends = {"best_step": 60, "last_step": 80, "planned_steps": 200, "metric": "worst_task"}
-    return [{"label": "full: full", "points": points, **ends}]
+    return [{"label": "full", "points": points, **ends}]
 
 
 def fusion(chance: random.Random) -> dict[str, Any]:

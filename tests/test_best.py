@@ -290,7 +290,7 @@ def test_pain_P10_the_best_state_by_a_figure_over_all_rows(  # noqa: N802
     (note,) = [note for note in facts["notes"] if note.startswith("full: ")]
     assert "step 4 was kept, the best by mood.v2.f1_macro (0.5) of" in note
     page = render(facts)
-    assert "full: full: mood.v2.f1_macro" in page
+    assert "full: mood.v2.f1_macro" in page
     assert "mood.v2.f1_macro 0.0\N{NARROW NO-BREAK SPACE}% at first, 50.0" in page
 
 

@@ -165,4 +165,4 @@ def test_a_baseline_has_training_keys_of_its_own(recipe: Keys) -> None:
     assert run.recipe.training.learning_rate == 3e-3
     curves = {c["label"]: c["points"]["echo"] for c in read_json(run / "report.json")["curves"]}
     fall = {label: points[0][1] - points[-1][1] for label, points in curves.items()}
-    assert fall["full: full"] > 10 * abs(fall["slow: full"])
+    assert fall["full"] > 10 * abs(fall["slow: full"])

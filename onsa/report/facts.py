@@ -21,7 +21,7 @@ from onsa.weights import Weights
 
 if TYPE_CHECKING:
     from onsa.masks import ParameterMask
-    from onsa.run import Run
+    from onsa.run import Run, StepRecord
     from onsa.tasks import Task
 
 Scores = dict[tuple[str, str], dict[str, Any]]  # (path, stage) -> task -> scores, replies, loss
@@ -236,7 +236,7 @@ def flips(run: Run, scores: Scores) -> list[dict[str, Any]]:
 def curves(run: Run) -> list[dict[str, Any]]:
     return [
         {
-            "label": f"{r.path}: {r.name}",
+            "label": _told(r),
             "points": r.facts["curve"],
             "rows": r.facts.get("rows_by_task", {}),
         }
@@ -245,12 +245,15 @@ def curves(run: Run) -> list[dict[str, Any]]:
     ]
 
 
+def _told(record: StepRecord) -> str:
+    """A training by its way and its step, which of ways with one step are the same."""
+    return record.name if record.name == record.path else f"{record.path}: {record.name}"
+
+
 def best_states(run: Run) -> list[dict[str, Any]]:
     """Scores on the way of trainings that ended in their best state."""
     return [
-        {"label": f"{r.path}: {r.name}", **r.facts["best_state"]}
-        for r in run.history
-        if "best_state" in r.facts
+        {"label": _told(r), **r.facts["best_state"]} for r in run.history if "best_state" in r.facts
     ]
 
 
