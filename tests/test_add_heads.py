@@ -248,7 +248,7 @@ def test_replayed_rows_have_the_labels_that_the_head_has_learned(
     rows += [{"text": f"rose {n}", "label": "red"} for n in range(20)]
     path = write_rows(tmp_path / "colour.jsonl", rows)
     settings = adding.Addition(replay=0.5)
-    (task,) = adding._replayed(run, state, settings)
+    (task,) = adding._replayed(run, state, settings, [])
     assert (
         task.head
         == state.tasks[0].head
