@@ -31,7 +31,7 @@ def more(tmp_path: Path) -> Callable[[str], dict[str, Any]]:
     return recipe
 
 
-def test_pain_p1_a_task_is_added_twice_with_the_cores_held_and_the_data_gone(
+def test_pain_P1_a_task_is_added_twice_with_the_cores_held_and_the_data_gone(
     recipe: Keys, more: Callable[[str], dict[str, Any]], task_files: dict[str, Path]
 ) -> None:
     run = onsa.tune(**recipe(method="cpi_ft", core_share=0.05))

@@ -117,7 +117,7 @@ def means(run: Any, number: int = 0) -> dict[str, dict[str, float]]:
     }
 
 
-def test_pain_p1_finished_heads_stay_bit_for_bit_and_old_tasks_are_scored_with_them(
+def test_pain_P1_finished_heads_stay_bit_for_bit_and_old_tasks_are_scored_with_them(
     keys: Any, colour: Task, length: Task, same: Task
 ) -> None:
     """Red when `held_heads` is not given to the training: replay and weight decay move them."""

@@ -264,9 +264,34 @@ def test_faulty_data(
     assert line in check(tmp_path, tiny_model(), tasks=[task("x", **own)])
 
 
-def test_pain_p3_a_row_that_is_cut_until_nothing_is_left(
+@pytest.mark.parametrize("method", ["lora", "loha"])
+def test_pain_P13_modules_of_a_baseline_are_looked_for_before_anything_trains(
+    tmp_path: Path, tiny_model: TinyModel, method: str
+) -> None:
+    """Red without `checks.check_choices`: it would be told after the method's own hours."""
+    pytest.importorskip("peft")
+    baseline = {"method": method, "target_modules": ["q_prj"]}
+    said = check(tmp_path, tiny_model(), method="full", baselines=[baseline])
+    assert f"{method}, target_modules: the model has no module 'q_prj'; did you mean" in said
+
+
+@pytest.mark.parametrize("key", ["patterns", "learning_rates"])
+def test_pain_P13_a_pattern_that_fits_nothing_is_refused_before_anything_trains(
+    tmp_path: Path, tiny_model: TinyModel, key: str
+) -> None:
+    """Red where `masks` lets a pattern fit nothing: all would be frozen, without a word."""
+    wrong = "model.layer.*.mlp.up_proj.weight"
+    given = {"patterns": [wrong], "learning_rates": {wrong: 1e-3, "model.layers.*": 1e-4}}[key]
+    changes = {"method": "partial", key: given, **({} if key == "patterns" else {"parts": ["mlp"]})}
+    said = check(tmp_path, tiny_model(), **changes)
+    assert "fits no tensor" in said
+    assert "did you mean 'model.layers.*.mlp.up_proj.weight'" in said
+
+
+def test_pain_P3_a_row_that_is_cut_until_nothing_is_left(
     tmp_path: Path, tiny_model: TinyModel
 ) -> None:
+    """Red where the encoding does not look for what is left to train on."""
     said = check(tmp_path, tiny_model(), max_length=8)
     assert "task echo, echo.jsonl:1: no reply token is left to train on within max_length 8" in said
 

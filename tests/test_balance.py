@@ -222,7 +222,7 @@ def test_the_plan_draws_what_was_said() -> None:
     assert rows_by_task(plan) == {"small": 918, "large": 9182}
 
 
-def test_pain_P2_mixing_is_no_secret(recipe: Any, tmp_path: Path, capsys: Any) -> None:  # noqa: N802
+def test_pain_P2_mixing_is_no_secret(recipe: Any, tmp_path: Path, capsys: Any) -> None:
     """What each task gives to an epoch is said before, done, and said after.
 
     Goes red where `prepare.mixed` does not turn the balance into weights (the plan then draws 16

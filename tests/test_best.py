@@ -50,7 +50,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[float]]:
     return given
 
 
-def test_pain_P10_the_best_state_is_what_comes_back(  # noqa: N802
+def test_pain_P10_the_best_state_is_what_comes_back(
     recipe: Keys, tmp_path: Path, said: dict[str, list[float]]
 ) -> None:
     """Of five scorings the second is the best of the worst task: the result is what a training
@@ -70,7 +70,7 @@ def test_pain_P10_the_best_state_is_what_comes_back(  # noqa: N802
     assert digests(onsa.tune(**keys)) == digests(best)
 
 
-def test_pain_P10_it_stops_where_nothing_gets_better(  # noqa: N802
+def test_pain_P10_it_stops_where_nothing_gets_better(
     recipe: Keys, said: dict[str, list[float]]
 ) -> None:
     """Red where patience is not counted. What is reported is what was trained until then."""
@@ -126,7 +126,7 @@ def test_scores_on_the_way_are_those_of_the_end(
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_pain_P9_killed_and_resumed_the_same_state_is_kept(  # noqa: N802
+def test_pain_P9_killed_and_resumed_the_same_state_is_kept(
     recipe: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     """Killed between scorings, and again where the best state is older than the checkpoint."""
@@ -270,7 +270,7 @@ MOODS = {"labels": ["yes", "no"] * 6, "scored": ["no", "no", "no", "yes"]}
         ("mood.v2.macro_f1", "mood.v2.f1_macro", 4),
     ],
 )
-def test_pain_P10_the_best_state_by_a_figure_over_all_rows(  # noqa: N802
+def test_pain_P10_the_best_state_by_a_figure_over_all_rows(
     recipe: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, told: str, kept: int
 ) -> None:
     """Three of four rows are 'no'. To say so of all is right on more rows than to guess, and worse
@@ -349,7 +349,7 @@ def test_what_is_not_defined_is_never_the_best(
         ("mood.v2.r2", [1.5, 1.5], "R² of task 'mood.v2' is not defined on its first 2 evaluation"),
     ],
 )
-def test_pain_P12_a_measure_that_the_task_does_not_have_is_refused(  # noqa: N802
+def test_pain_P12_a_measure_that_the_task_does_not_have_is_refused(
     recipe: Keys, tmp_path: Path, metric: str, scored: list[float], line: str
 ) -> None:
     """Before anything is trained, with those that it has. Red where it comes up in a scoring."""

@@ -131,7 +131,7 @@ def _by_examples(tables: list[np.ndarray]) -> tuple[float, float]:
 
 
 @pytest.mark.parametrize(("seeds", "sizes"), [(1, [8] * 25), (4, [8] * 25), (3, [2, 20] * 15)])
-def test_pain_P8_examples_of_one_passage_make_the_interval_wide_enough(  # noqa: N802
+def test_pain_P8_examples_of_one_passage_make_the_interval_wide_enough(
     seeds: int, sizes: list[int]
 ) -> None:
     """Of 400 simulated comparisons, with most of the spread between passages, about 95 % hold the

@@ -24,20 +24,23 @@ def trained_text(encoded: Encoded, tokenizer: Any) -> str:
     return str(tokenizer.decode([label for label in encoded.labels if label != UNTRAINED]))
 
 
-def test_pain_p3_only_the_replies_are_trained(tokenizer: Any) -> None:
+def test_pain_P3_only_the_replies_are_trained(tokenizer: Any) -> None:
+    """Red where labels begin as the ids."""
     encoder = Encoder(tokenizer, 200)
     encoded = encoder.encode(conversation("say 音叉", "音叉", "again", "はい"))
     assert trained_text(encoded, tokenizer) == "音叉<|im_end|>はい<|im_end|>"
     assert encoded.trained_tokens == sum(label != UNTRAINED for label in encoded.labels)
 
 
-def test_pain_p7_the_end_of_the_reply_is_trained(tokenizer: Any) -> None:
+def test_pain_P7_the_end_of_the_reply_is_trained(tokenizer: Any) -> None:
+    """Red where a reply's place ends before its end token."""
     encoded = Encoder(tokenizer, 200).encode(conversation("say a", "a"))
     last = [label for label in encoded.labels if label != UNTRAINED][-1]
     assert last == tokenizer.eos_token_id
 
 
-def test_pain_p7_a_template_that_never_ends_a_reply_is_refused(tokenizer: Any) -> None:
+def test_pain_P7_a_template_that_never_ends_a_reply_is_refused(tokenizer: Any) -> None:
+    """Red without `encoding._check_end`."""
     tokenizer = type(tokenizer)(
         tokenizer_object=tokenizer.backend_tokenizer, eos_token="<|im_end|>"
     )
@@ -82,7 +85,8 @@ def test_an_epoch_holds_every_row_once_and_the_longest_batch_first() -> None:
     assert sizes[0] == max(sizes)
 
 
-def test_pain_p2_every_epoch_is_mixed_anew_from_one_seed() -> None:
+def test_pain_P2_every_epoch_is_mixed_anew_from_one_seed() -> None:
+    """Red where all epochs draw from the same seed."""
     two = plan_epochs(corpus(), {"a": 1, "b": 1}, 2, 2, seed=3)
     assert two == plan_epochs(corpus(), {"a": 1, "b": 1}, 2, 2, seed=3)
     assert two != plan_epochs(corpus(), {"a": 1, "b": 1}, 2, 2, seed=4)

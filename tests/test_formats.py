@@ -458,7 +458,7 @@ def test_tools_that_are_none(read: Read) -> None:
         ),
     ],
 )  # fmt: skip
-def test_pain_P8_likely_readings(row: Row, readings: list[str], read: Read) -> None:  # noqa: N802
+def test_pain_P8_likely_readings(row: Row, readings: list[str], read: Read) -> None:
     """Red without `_likely`: every shape was listed, and the reader left to find theirs."""
     found = likely_readings(row)
     assert found[: len(readings)] == readings
@@ -513,14 +513,15 @@ def test_likely_readings_are_yaml(row: Row) -> None:
         ),
     ],
 )  # fmt: skip
-def test_pain_P8_a_fault_shows_the_row_and_the_shape(  # noqa: N802
+def test_pain_P8_a_fault_shows_the_row_and_the_shape(
     row: Row, options: Row, told: str, read: Read
 ) -> None:
     """File, row, column, the row and the shape expected; red without `reading._converted`."""
     assert told in refusal(read, row, **options)
 
 
-def test_pain_P8_a_table_with_a_row_too_wide(tmp_path: Path) -> None:  # noqa: N802
+def test_pain_P8_a_table_with_a_row_too_wide(tmp_path: Path) -> None:
+    """Red where cells beyond the header are dropped."""
     (tmp_path / "a.csv").write_text("text,label\ngood,1\na, comma,0\n")
     with pytest.raises(InputError, match=r"a.csv:3: 3 cells, not 2, in the row a \| comma \| 0;"):
         read_examples("a.csv", base_folder=tmp_path)

@@ -212,9 +212,7 @@ def require_one_line(fault: InputError) -> None:
 
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("bundle", range(BUNDLES))
-def test_pain_P8_no_file_makes_a_traceback_or_loses_a_row(  # noqa: N802
-    bundle: int, tmp_path: Path
-) -> None:
+def test_pain_P8_no_file_makes_a_traceback_or_loses_a_row(bundle: int, tmp_path: Path) -> None:
     """Goes red without `broken_told`; the test below where a reader leaves out broken rows."""
     for number in range(bundle, FILES, BUNDLES):
         rng = random.Random(f"reading/{number}")

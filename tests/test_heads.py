@@ -169,7 +169,7 @@ def test_architectures(architecture: str, name: str, keys: Any) -> None:
         assert model.config.problem_type or name == "lora"
 
 
-def test_pain_P24_labels_are_learnt_and_a_plain_pipeline_says_them(  # noqa: N802
+def test_pain_P24_labels_are_learnt_and_a_plain_pipeline_says_them(
     keys: Any, head_tasks: Any
 ) -> None:
     """Goes red where the config of what is written loses the labels or names no head's class."""

@@ -141,10 +141,13 @@ def test_the_same_seed_gives_the_same_bytes(run: Run, tiny_model: Callable[..., 
     assert one["weights"].digest == two["weights"].digest != other["weights"].digest
 
 
-def test_pain_p15_accumulation_does_not_change_the_loss(
+def test_pain_P15_accumulation_does_not_change_the_loss(
     run: Run, tiny_model: Callable[..., Path]
 ) -> None:
-    """Eight rows at once, or one by one over eight steps of accumulation: the same step."""
+    """Eight rows at once, or one by one over eight steps of accumulation: the same step.
+
+    Red where losses are divided by each batch and not by all tokens of the step.
+    """
     base = Weights(tiny_model())
     rows = Words("a", ["ba", "be", "bi bo bu ba", "bo", "bu bu", "ba ba ba", "be be", "bi"])
     ends = []

@@ -53,7 +53,7 @@ def recipe_file(recipe: Callable[..., dict[str, Any]], tmp_path: Path) -> Path:
     return path
 
 
-def test_pain_p9_killed_at_random_moments_the_weights_are_the_same(
+def test_pain_P9_killed_at_random_moments_the_weights_are_the_same(
     recipe_file: Path, tmp_path: Path
 ) -> None:
     started = time.monotonic()

@@ -134,7 +134,8 @@ def test_patterns(patterns: list[str], layers: set[int]) -> None:
     assert {place for place, name in enumerate(SHAPES) if counts[name]} == layers
 
 
-def test_pain_p13_pattern_that_matches_nothing() -> None:
+def test_pain_P13_pattern_that_matches_nothing() -> None:
+    """Red where a pattern may fit nothing."""
     with pytest.raises(
         InputError,
         match=r"'model.layer.*.mlp.up_proj.weight' fits no tensor.*"

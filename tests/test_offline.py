@@ -32,7 +32,7 @@ print(json.dumps({"spoken": spoken, "silent": constants.HF_HUB_DISABLE_TELEMETRY
 ABOUT_THE_HUB = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY")
 
 
-def test_pain_P27_no_word_to_the_outside(recipe: Any, tmp_path: Path) -> None:  # noqa: N802
+def test_pain_P27_no_word_to_the_outside(recipe: Any, tmp_path: Path) -> None:
     """Goes red where usage data of the hub's library are on again, and where anything in loading,
     training, scoring or saving asks for a network address."""
     model = shutil.copytree(recipe()["model"], tmp_path / "model")

@@ -53,7 +53,7 @@ def load(folder: Path, kernel: str) -> Any:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("architecture", APART)
-def test_pain_P16_no_token_sees_another_document(  # noqa: N802
+def test_pain_P16_no_token_sees_another_document(
     tiny_model: TinyModel, architecture: str, kernel: str
 ) -> None:
     """Through the real collator: each row's logits are those of the row alone, and do not change
@@ -92,7 +92,7 @@ def logits_by_row(model: Any, batch: dict[str, Any], rows: list[tuple[int, Encod
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_pain_P16_a_model_that_mixes_documents_is_refused(  # noqa: N802
+def test_pain_P16_a_model_that_mixes_documents_is_refused(
     tiny_model: TinyModel, architecture: str
 ) -> None:
     """Tried on the model itself. Red where the try is left out: BERT as a decoder mixes them."""
@@ -112,9 +112,10 @@ def test_pain_P16_a_model_that_mixes_documents_is_refused(  # noqa: N802
 
 
 @pytest.mark.parametrize("method", ["p_tuning", "prefix"])
-def test_pain_P16_virtual_tokens_are_seen_by_the_try_too(  # noqa: N802
+def test_pain_P16_virtual_tokens_are_seen_by_the_try_too(
     tiny_model: TinyModel, method: str
 ) -> None:
+    """Red without the try on the model (`require_apart`)."""
     from onsa.training.adapters import add_adapter
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model())

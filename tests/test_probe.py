@@ -51,7 +51,7 @@ def asked(
     return folder / "run", chosen_on
 
 
-def test_pain_P11_base_base_prompted_and_tuned_on_the_same_rows(  # noqa: N802
+def test_pain_P11_base_base_prompted_and_tuned_on_the_same_rows(
     asked: tuple[Path, dict[str, set[str]]],
 ) -> None:
     """Did tuning help, more than asking well would have?

@@ -87,7 +87,7 @@ def test_what_the_seeds_disagree_on_is_not_clear() -> None:
     assert row(found, "full")["average"]["by_seed"] == pytest.approx([0.95, 0.15])
 
 
-def test_pain_P8_examples_of_one_passage_are_no_news_of_each_other() -> None:  # noqa: N802
+def test_pain_P8_examples_of_one_passage_are_no_news_of_each_other() -> None:
     """Four passages of ten questions each, right or wrong together: 20 of 40 look clearly more than
     10 of 40 question by question, and are not by passages. Red where rows are drawn one by one."""
     ways = [

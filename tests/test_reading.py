@@ -365,7 +365,8 @@ def test_feedback_on_replies_is_never_trained_unasked(put: Any, tmp_path: Path) 
     assert example.reply == "c"
 
 
-def test_pain_P8_columns_by_name(put: Any, tmp_path: Path) -> None:  # noqa: N802
+def test_pain_P8_columns_by_name(put: Any, tmp_path: Path) -> None:
+    """Red where a column that is not there reads as empty."""
     put("a.jsonl", '{"Body": "b", "Question": "q", "Answer": 51.0, "note": ""}')
     columns: Any = {"prompt": ["Body", "Question"], "reply": "Answer"}
     (example,) = read_examples("a.jsonl", base_folder=tmp_path, columns=columns, system="s")

@@ -16,7 +16,7 @@ from tests.conftest import write_rows
 Keys = Callable[..., dict[str, Any]]
 
 
-def test_pain_P11_whether_tuning_helped_is_answered(  # noqa: N802
+def test_pain_P11_whether_tuning_helped_is_answered(
     recipe: Keys, task_files: dict[str, Path]
 ) -> None:
     """Base, base with a prompt, and tuned, on the same rows, with intervals and what flipped.

@@ -288,9 +288,8 @@ def test_empty_rows_are_left_out_aloud(load: Any, tmp_path: Path) -> None:
     assert task.notes == ("1 rows left out: gaps.jsonl:61 (an empty reply)",)
 
 
-def test_pain_P3_a_reference_that_scores_badly_is_told(  # noqa: N802
-    load: Any, tmp_path: Path
-) -> None:
+def test_pain_P3_a_reference_that_scores_badly_is_told(load: Any, tmp_path: Path) -> None:
+    """Red where references are not scored as they are loaded."""
     told = refusal(load, "number", train="generate.jsonl") if load("generate") else ""
     assert "the reference reply itself scores 0" in told
     assert "generate.jsonl:" in told

@@ -99,9 +99,7 @@ def trained_texts(batch: dict[str, Any], tokenizer: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_pain_P3_the_collator_trains_replies_and_nothing_else(  # noqa: N802
-    run: Run, packing: bool
-) -> None:
+def test_pain_P3_the_collator_trains_replies_and_nothing_else(run: Run, packing: bool) -> None:
     """Red where labels are the ids, or where packing moves labels away from their tokens."""
     batch, rows = batch_of(run, packing=packing, max_length=100)
     expected = [f"{words}<|im_end|>" * (1 + (n > 4)) for n, words in enumerate(LENGTHS)]
@@ -114,9 +112,7 @@ def test_pain_P3_the_collator_trains_replies_and_nothing_else(  # noqa: N802
 
 
 @pytest.mark.parametrize("packing", [False, True])
-def test_pain_P7_every_reply_ends_among_the_trained_tokens(  # noqa: N802
-    run: Run, packing: bool
-) -> None:
+def test_pain_P7_every_reply_ends_among_the_trained_tokens(run: Run, packing: bool) -> None:
     """Red where the end of a turn is masked, as a span that stops before it would do."""
     batch, _ = batch_of(run, packing=packing, max_length=100)
     ends = (batch["labels"] == run.encoder.tokenizer.eos_token_id).sum()
@@ -202,7 +198,7 @@ def test_smoothing_is_of_training_alone(run: Run) -> None:
     assert ends[0] != ends[1]
 
 
-def test_pain_P15_eight_at_once_or_one_by_one_is_the_same_step(run: Run) -> None:  # noqa: N802
+def test_pain_P15_eight_at_once_or_one_by_one_is_the_same_step(run: Run) -> None:
     """Rows of other lengths, of two tasks, with weights. Red where the loss of each batch is the
     mean of its own tokens, so that a short row counts as much as a long one."""
     for weights in ([1.0] * 8, [1.0, 2.0, 0.5, 1.0, 3.0, 1.0, 0.25, 1.0]):
@@ -226,7 +222,7 @@ def test_pain_P15_eight_at_once_or_one_by_one_is_the_same_step(run: Run) -> None
                 torch.testing.assert_close(ends[0][name], end[name], rtol=0, atol=2e-5)
 
 
-def test_pain_P15_the_loss_is_divided_by_the_tokens_of_the_whole_step(  # noqa: N802
+def test_pain_P15_the_loss_is_divided_by_the_tokens_of_the_whole_step(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Red where the Trainer's own count of labels comes back: it misses the heads' rows."""
@@ -245,7 +241,7 @@ def test_pain_P15_the_loss_is_divided_by_the_tokens_of_the_whole_step(  # noqa: 
     assert [tuple(map(int, pair)) for pair in seen] == [(tokens, tokens + 3)]
 
 
-def test_pain_P2_order_weights_and_the_loss_of_each_task_are_told(  # noqa: N802
+def test_pain_P2_order_weights_and_the_loss_of_each_task_are_told(
     run: Run,
 ) -> None:
     """Red where an epoch repeats the order of the last, a weight is not heeded, or the losses of
@@ -274,7 +270,7 @@ def rows_of(*lengths: int) -> list[Encoded]:
 
 
 @pytest.mark.parametrize("pack_to", [None, 32])
-def test_pain_P5_the_largest_batch_comes_first(pack_to: int | None) -> None:  # noqa: N802
+def test_pain_P5_the_largest_batch_comes_first(pack_to: int | None) -> None:
     """What does not fit must fail in the first step, not after hours. Red without
     `longest_first`."""
     corpus = {"a": rows_of(*range(4, 24)), "b": rows_of(30, 29, 8, 8, 8)}
@@ -295,7 +291,7 @@ def test_pain_P5_the_largest_batch_comes_first(pack_to: int | None) -> None:  # 
         assert sizes[0] == max(sizes)
 
 
-def test_pain_P5_no_memory_is_one_line_with_numbers(  # noqa: N802
+def test_pain_P5_no_memory_is_one_line_with_numbers(
     recipe: Keys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Red without `training_fits` and `scoring_fits`: torch's own message names no key."""
@@ -452,7 +448,7 @@ def test_stopped_and_resumed_the_same_numbers_are_drawn(
         ({"method": "prefix", "packing": True}, "packing: virtual tokens stand before a sequence"),
     ],
 )
-def test_pain_P12_a_key_without_effect_is_refused(  # noqa: N802
+def test_pain_P12_a_key_without_effect_is_refused(
     recipe: Keys, keys: dict[str, Any], line: str
 ) -> None:
     """One line that names the key. Red where a key is taken and nothing is done with it."""

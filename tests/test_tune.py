@@ -96,7 +96,9 @@ def test_training_learns(recipe: Keys) -> None:
         assert curve[-1][1] < 0.8 * curve[0][1], task
 
 
-def test_pain_p14_the_same_seed_gives_the_same_bytes(recipe: Keys, tmp_path: Path) -> None:
+def test_pain_P14_the_same_seed_gives_the_same_bytes(recipe: Keys, tmp_path: Path) -> None:
+    """Red where batches are drawn without the run's seed."""
+
     def digest(name: str, seed: int) -> str:
         keys = recipe(method="cpi_ft", output=str(tmp_path / name), seed=seed, **QUICK)
         run = onsa.tune(**keys)

@@ -80,6 +80,9 @@ class Lora(AdapterSettings):
         if self.quantization:
             require_quantization(device())
 
+    def require_places(self, model: Any) -> None:
+        find_targets(model, self.target_modules)
+
 
 @method("lora", settings=Lora, paper="arXiv:2106.09685")
 def lora(run: Run, settings: Lora) -> Adapter:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from onsa.choosing.choices import Part, choose
+from onsa.choosing.choices import ChoosingSettings, Part, choose
 from onsa.errors import InputError
+from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.run import Run
-from onsa.settings import Budgeted
 from onsa.training.train import train_mixed
+from onsa.weight_ops import Shapes
 from onsa.weights import Weights
 
 
-class Partial(Budgeted):
+class Partial(ChoosingSettings):
     parts: list[Part] = Field(
         [], description="of embedding, attention, mlp, norm, head, bias; none given: all"
     )
@@ -36,17 +37,14 @@ class Partial(Budgeted):
             )
         return self
 
+    def chosen(self, shapes: Shapes) -> ParameterMask:
+        return choose(shapes, self.parts, self.patterns, self.first_blocks, self.last_blocks)
+
 
 @method("partial", settings=Partial, paper="arXiv:2106.10199", example={"parts": ["mlp"]})
 def partial(run: Run, settings: Partial) -> Weights:
     """Train some parts, blocks or patterns of the weights, and hold the rest."""
-    chosen = choose(
-        run.base.float_shapes,
-        settings.parts,
-        settings.patterns,
-        settings.first_blocks,
-        settings.last_blocks,
-    )
+    chosen = settings.chosen(run.base.float_shapes)
     rule = "what was not chosen"
     return train_mixed(
         run, "partial", "partial", settings.trained_tokens, hold=~chosen, hold_rule=rule

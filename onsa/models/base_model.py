@@ -119,6 +119,7 @@ def open_tuned(folder: Path) -> Tuned:
 class Checked(NamedTuple):
     """What is known of a model whose weights were not read."""
 
+    model: Any  # without weights, on torch's `meta` device
     left_out: list[str]  # tensors of its folder that it has no place for
     shapes: dict[str, Shape]  # of its parameters
     first_position: int  # the number that its first token has
@@ -156,7 +157,7 @@ def check_model(
     shapes = {name: tuple(each.shape) for name, each in model.named_parameters()}
     taken = {plain for task in known.kept for plain in plain_parameters(config, shapes, task)}
     left_out = [name for name in left_out if name not in taken]
-    return Checked(left_out, shapes, first_position(config), known)
+    return Checked(model, left_out, shapes, first_position(config), known)
 
 
 def _require_replies(config: Any, folder: Path, remote_code: bool) -> None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from onsa.choosing.choices import rates
+from onsa.choosing.choices import ChoosingSettings, rates
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.requests import lengths, requests_of
@@ -104,6 +104,21 @@ class Room(NamedTuple):
             where=place,
             way_out=way_out,
         )
+
+
+def check_choices(ways: Ways, model: Checked) -> None:
+    """Refuse a way of tuning that would train what the model does not have, now and not when it is
+    its turn."""
+    for label, settings in ways.items():
+        if isinstance(settings, (ChoosingSettings, AdapterSettings)):
+            try:
+                if isinstance(settings, ChoosingSettings):
+                    settings.chosen(model.shapes)
+                else:
+                    settings.require_places(model.model)
+            except InputError as fault:
+                where = ", ".join(filter(None, [label, fault.where]))
+                raise InputError(fault.what, where=where, way_out=fault.way_out) from None
 
 
 def check_rates(recipe: Recipe, model: Checked) -> None:

@@ -13,6 +13,7 @@ from onsa.models.importing import import_base, import_with_heads, needs_import
 from onsa.prepare.checks import (
     Ways,
     check_adapters,
+    check_choices,
     check_effects,
     check_metric,
     check_rates,
@@ -87,6 +88,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
     heads, generative = heads_for(tasks, untrained)
     encoder = load_encoder(recipe, model_folder, base_folder, speaks(both))
     model = check_model(Weights(model_folder), recipe.trust_remote_code, heads, generative)
+    check_choices(ways, model)
     check_rates(recipe, model)
     check_effects(recipe, tasks)
     check_metric(recipe, tasks)

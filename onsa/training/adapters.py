@@ -46,6 +46,13 @@ class AdapterSettings(Budgeted):
             InputError: the model of this config, this training or this machine.
         """
 
+    def require_places(self, model: Any) -> None:
+        """Refuse, before anything is trained, modules that the model does not have.
+
+        Raises:
+            InputError: a name fits none.
+        """
+
 
 def run_adapter(
     run: Run,
@@ -81,6 +88,11 @@ class OnModules(AdapterSettings):
         None, description="names of modules, 'all-linear', a regular expression; or PEFT's choice"
     )
 
+    def require_places(self, model: Any) -> None:
+        for key in ("target_modules", "feedforward_modules"):
+            if (named := getattr(self, key, None)) is not None:
+                require_modules(model, named, key)
+
 
 def run_on_modules(run: Run, kind: str, settings: OnModules) -> Adapter:
     """An adapter of PEFT's type `kind`, which is the method's name too, trained on all tasks."""
@@ -96,8 +108,7 @@ def train_on_modules(
 
 def add_on_modules(kind: str, settings: OnModules, model: Any) -> Any:
     keys = settings.model_dump(exclude={"trained_tokens"}, exclude_none=True)
-    for key in keys.keys() & {"target_modules", "feedforward_modules"}:
-        require_modules(model, keys[key], key)
+    settings.require_places(model)
     return add_adapter(model, kind, keys)
 
 
