@@ -49,6 +49,13 @@ class Budgeted(Settings):
         None, ge=1, description="reply tokens of all its trainings, instead of num_train_epochs"
     )
 
+    def require_places(self, model: Any) -> None:
+        """Refuse, before anything is trained, parts or modules that the model does not have.
+
+        Raises:
+            InputError: what is named is not there.
+        """
+
 
 def validated(
     model: type[Model], values: Any, where: object, tasks: Sequence[str] | None = None

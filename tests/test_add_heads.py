@@ -23,8 +23,8 @@ from onsa.masks import ParameterMask
 from onsa.metrics.intervals import bootstrap_intervals
 from onsa.models.heads import Head, owner_of, parameter_prefix
 from onsa.state import FILE, load_state
-from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
+from tests.breaking_off import break_off_at
 
 COLOURS = {"rose": "red", "brick": "red", "grass": "green", "leaf": "green", "sky": "blue"}
 Task = dict[str, Any]
@@ -274,16 +274,7 @@ def test_an_addition_with_heads_goes_on_where_it_was_killed(
         return add_by_recipe(folder, {**recipe, "per_device_train_batch_size": 4, **more})
 
     calm = added("calm")
-    step, calls = PlannedTrainer.training_step, 0
-
-    def interrupted(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 4:
-            raise KeyboardInterrupt
-        return step(*given, **named)
-
-    monkeypatch.setattr(PlannedTrainer, "training_step", interrupted)
+    break_off_at(monkeypatch, 4)
     with pytest.raises(KeyboardInterrupt):
         added("stormy", save_steps=2)
     assert load_state(tmp_path / "stormy").additions == 0

@@ -19,8 +19,8 @@ from onsa.report.scores import Score, metric_of
 from onsa.run import Run
 from onsa.tasks import all_kinds
 from onsa.training.best import BestState
-from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
+from tests.breaking_off import break_off_at
 from tests.conftest import write_rows
 
 Keys = Callable[..., dict[str, Any]]
@@ -139,16 +139,7 @@ def test_pain_P9_killed_and_resumed_the_same_state_is_kept(
     monkeypatch.setattr(BestState, "_value", value)
     calm = onsa.tune(**recipe(**keys, output=str(tmp_path / "calm")))
     assert facts_of(calm, method)["best_state"]["best_step"] == 8
-    step, calls = PlannedTrainer.training_step, 0
-
-    def interrupted(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls in (6, 13):  # with checkpoints at 5 and, once gone on, at 10
-            raise KeyboardInterrupt
-        return step(*given, **named)
-
-    monkeypatch.setattr(PlannedTrainer, "training_step", interrupted)
+    break_off_at(monkeypatch, 6, 13)  # with checkpoints at 5 and, once gone on, at 10
     stormy = recipe(**keys, output=str(tmp_path / "stormy"), save_steps=5)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
@@ -171,16 +162,7 @@ def test_a_better_state_that_does_not_come_again_leaves_that_of_the_checkpoint(
     monkeypatch.setattr(
         BestState, "_value", lambda best, _: values.get(best.trainer.state.global_step, 0.0)
     )
-    step, calls = PlannedTrainer.training_step, 0
-
-    def interrupted(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 9:
-            raise KeyboardInterrupt
-        return step(*given, **named)
-
-    monkeypatch.setattr(PlannedTrainer, "training_step", interrupted)
+    break_off_at(monkeypatch, 9)
     keys = {**ON_THE_WAY, "method": "full", "save_steps": 5}
     stormy = recipe(**keys, output=str(tmp_path / "stormy"))
     with pytest.raises(KeyboardInterrupt):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,8 @@ from onsa.data.by_value import MOST_VALUES, ByValue, Chosen
 from onsa.errors import InputError
 from onsa.tasks import Task, load_task
 from tests.command_line import onsa
+from tests.shared_data import SHARED, needs_shared_data
 
-SHARED = Path(
-    os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
-)
-needs_shared_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the public data sets are not here (ONSA_SHARED_DATA)"
-)
 SPLIT = {"column": "usage", "train": "train", "eval": "test"}
 USAGES = ("train", "train", "test", "train", "dev", "train", "test", "train", "train", "dev")
 

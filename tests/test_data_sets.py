@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import fnmatch
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,17 +29,12 @@ from onsa.inspection.keys import Sources
 from onsa.inspection.lengths import Lengths
 from onsa.inspection.records import Reading, Record, record_of_example
 from onsa.inspection.repeats import Repeats
+from tests.shared_data import SHARED, needs_shared_data
 
 PAGE = Path(__file__).parents[1] / "docs" / "data.md"
 START, END = "<!-- the table: written by tests/test_data_sets.py -->", "<!-- end of the table -->"
 FOUND_START = "<!-- what was found: written by tests/test_data_sets.py -->"
 FOUND_END = "<!-- end of what was found -->"
-SHARED = Path(
-    os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
-)
-needs_shared_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the public data sets are not here (ONSA_SHARED_DATA)"
-)
 
 
 class DataSet(NamedTuple):

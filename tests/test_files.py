@@ -8,7 +8,6 @@ import io
 import itertools
 import json
 import lzma
-import os
 import sys
 import tracemalloc
 import unicodedata
@@ -24,13 +23,8 @@ from onsa.data.files._opened import Facts
 from onsa.data.reading import read_examples, read_rows, sentences
 from onsa.errors import InputError
 from onsa.tasks._files import FileSettings, load_files
+from tests.shared_data import SHARED, needs_shared_data
 
-SHARED = Path(
-    os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
-)
-needs_shared_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the public data sets are not here (ONSA_SHARED_DATA)"
-)
 ROWS = [{"prompt": f"問{n}", "completion": f"答え{n}"} for n in range(5)]
 LINES = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in ROWS)
 PACKERS: dict[str, Callable[[bytes], bytes]] = {

@@ -32,7 +32,7 @@ from onsa.inspection.presidio import presidio_finder
 from onsa.inspection.records import Reading, Record, texts_in
 from onsa.inspection.rules import RULES, Rules, parse_rules
 from onsa.inspection.shingles import shingles, signature
-from tests.test_reading import SHARED, needs_shared_data
+from tests.shared_data import SHARED, needs_shared_data
 
 NOVEL = (
     "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。何でも薄暗いじめじめした所で"

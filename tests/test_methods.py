@@ -25,8 +25,8 @@ from onsa.files import read_json
 from onsa.methods import all_methods
 from onsa.run import Run
 from onsa.training.adapters import OnModules
-from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
+from tests.breaking_off import break_off_at
 from tests.conftest import quick_recipe, write_tasks
 
 Keys = Callable[..., dict[str, Any]]
@@ -194,16 +194,7 @@ def test_stopped_and_resumed_gives_the_bytes_of_the_undisturbed_run(
     recipe: Keys, method: dict[str, Any], calm: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stormy = recipe(**method, **STRAINED, save_steps=2)
-    step, calls = PlannedTrainer.training_step, 0
-
-    def interrupted(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls in (7, 14):  # the second time after it went on
-            raise KeyboardInterrupt
-        return step(*given, **named)
-
-    monkeypatch.setattr(PlannedTrainer, "training_step", interrupted)
+    break_off_at(monkeypatch, 7, 14)  # the second time after it went on
     stops = 0
     while True:
         try:

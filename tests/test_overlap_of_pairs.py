@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +19,7 @@ from onsa.errors import InputError
 from onsa.prepare.notes import overlap_notes
 from onsa.tasks import Task, load_task
 from tests.command_line import onsa
-
-SHARED = Path(
-    os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
-)
-needs_shared_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the public data sets are not here (ONSA_SHARED_DATA)"
-)
+from tests.shared_data import SHARED, needs_shared_data
 
 
 def rows(name: str, *texts: tuple[str, ...]) -> list[Example]:

@@ -26,13 +26,7 @@ from onsa.methods import method_settings
 from onsa.prepare.ready import make_ready
 from onsa.recipe.reading import build_recipe
 from tests.conftest import write_rows
-
-SHARED = Path(
-    os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
-)
-needs_shared_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the public data sets are not here (ONSA_SHARED_DATA)"
-)
+from tests.shared_data import SHARED, needs_shared_data
 
 PAIRS = [{"prompt": f"p{n}", "completion": f"r{n}"} for n in range(5)]
 PAIR_LINES = "".join(json.dumps(pair) + "\n" for pair in PAIRS)

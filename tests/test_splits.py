@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +19,8 @@ from onsa.data.split import Fold, sample_rows, split, split_fold, split_last, sp
 from onsa.errors import InputError
 from onsa.recipe.reading import read_raw
 from onsa.tasks import Task, all_kinds, load_task
+from tests.shared_data import SHARED, needs_shared_data
 
-SHARED = Path(
-    os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
-)
-needs_shared_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the public data sets are not here (ONSA_SHARED_DATA)"
-)
 WAYS: dict[str, Callable[[list[Example], int], tuple[list[Example], ...]]] = {
     "share": lambda rows, seed: split(rows, 0.25, seed),
     "stratified": lambda rows, seed: split(rows, 0.25, seed, stratify=True),

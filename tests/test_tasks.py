@@ -22,13 +22,8 @@ from onsa.errors import InputError
 from onsa.tasks import Task, all_kinds, find_kind, load_task
 from onsa.tasks._extras import import_extra
 from onsa.tasks.choose import letter_in
+from tests.shared_data import SHARED, needs_shared_data
 
-SHARED = Path(
-    os.environ.get("ONSA_SHARED_DATA") or Path(__file__).parents[1].parent / "shared" / "data"
-)
-needs_shared_data = pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the public data sets are not here (ONSA_SHARED_DATA)"
-)
 needs_gym = pytest.mark.skipif(
     not __import__("importlib.util").util.find_spec("reasoning_gym"),
     reason="reasoning-gym is not installed (extra demo)",

@@ -26,6 +26,7 @@ from onsa.training.noise import noisy_embeddings, set_dropout
 from onsa.training.train import train
 from onsa.training.trainer import PlannedTrainer, collator, weights_of_losses
 from onsa.weights import Weights
+from tests.breaking_off import break_off_at
 from tests.conftest import write_rows
 
 TinyModel = Callable[..., Path]
@@ -393,16 +394,7 @@ def test_stopped_and_resumed_the_same_numbers_are_drawn(
     keys = {**CHANCE, **more, "method": method, "eval_rows": 2, "per_device_train_batch_size": 2}
     calm = onsa.tune(**recipe(**keys, output=str(tmp_path / "calm")))
     plain = onsa.tune(**recipe(method=method, eval_rows=2, **more, output=str(tmp_path / "plain")))
-    step, calls = PlannedTrainer.training_step, 0
-
-    def interrupted(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 4:
-            raise KeyboardInterrupt
-        return step(*given, **named)
-
-    monkeypatch.setattr(PlannedTrainer, "training_step", interrupted)
+    break_off_at(monkeypatch, 4)
     stormy = recipe(**keys, output=str(tmp_path / "stormy"), save_steps=2)
     with pytest.raises(KeyboardInterrupt):
         onsa.tune(**stormy)

@@ -35,8 +35,8 @@ from onsa.methods.soft_prompts import (
 )
 from onsa.models.saving import save_trained
 from onsa.run import Run
-from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
+from tests.breaking_off import break_off_at
 from tests.conftest import ARCHITECTURES
 
 Keys = Callable[..., dict[str, Any]]
@@ -177,21 +177,12 @@ def test_what_makes_the_virtual_tokens_goes_on_after_a_stop(
 ) -> None:
     keys = {**given, **SMALL, "num_train_epochs": 0.5}
     calm = onsa.tune(**recipe(**keys, output=str(tmp_path / "calm")))
-    step, calls = PlannedTrainer.training_step, 0
-
-    def interrupted(*given: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 6:
-            raise KeyboardInterrupt
-        return step(*given, **named)
-
-    monkeypatch.setattr(PlannedTrainer, "training_step", interrupted)
+    steps = break_off_at(monkeypatch, 6)
     stormy = recipe(**keys, output=str(tmp_path / "stormy"), save_steps=2)
     with pytest.raises(KeyboardInterrupt):
         onsa.tune(**stormy)
     run = onsa.tune(**stormy)
-    assert calls > 6
+    assert steps() > 6
     assert stored(run).read_bytes() == stored(calm).read_bytes()
     kept = load_file(stored(run))["prompt_embeddings"]
     # Keys and values of two heads of 8 in two layers; embeddings.

@@ -11,24 +11,11 @@ from onsa.errors import InputError
 from onsa.masks import ParameterMask, fitting_names
 from onsa.models.places import place_of
 from onsa.recipe.training import Training
-from onsa.settings import Budgeted
 from onsa.weight_ops import Shapes
 
 Part = Literal["embedding", "attention", "mlp", "norm", "head", "bias"]
 RateOf = Callable[[str, float], float]
 """(a parameter's name, the learning rate) -> the parameter's own learning rate."""
-
-
-class ChoosingSettings(Budgeted):
-    """Settings that say by themselves which parameters train, before anything does."""
-
-    def chosen(self, shapes: Shapes) -> ParameterMask:
-        """What trains of a model with these parameters.
-
-        Raises:
-            InputError: the model does not have it.
-        """
-        raise NotImplementedError
 
 
 def block_count(shapes: Iterable[str]) -> int:

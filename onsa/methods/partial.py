@@ -6,19 +6,22 @@ see Ye et al. 2023, arXiv:2312.15681.
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field, model_validator
 
-from onsa.choosing.choices import ChoosingSettings, Part, choose
+from onsa.choosing.choices import Part, choose
 from onsa.errors import InputError
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.run import Run
+from onsa.settings import Budgeted
 from onsa.training.train import train_mixed
 from onsa.weight_ops import Shapes
 from onsa.weights import Weights
 
 
-class Partial(ChoosingSettings):
+class Partial(Budgeted):
     parts: list[Part] = Field(
         [], description="of embedding, attention, mlp, norm, head, bias; none given: all"
     )
@@ -39,6 +42,9 @@ class Partial(ChoosingSettings):
 
     def chosen(self, shapes: Shapes) -> ParameterMask:
         return choose(shapes, self.parts, self.patterns, self.first_blocks, self.last_blocks)
+
+    def require_places(self, model: Any) -> None:
+        self.chosen({name: tuple(each.shape) for name, each in model.named_parameters()})
 
 
 @method("partial", settings=Partial, paper="arXiv:2106.10199", example={"parts": ["mlp"]})

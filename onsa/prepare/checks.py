@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from onsa.choosing.choices import ChoosingSettings, rates
+from onsa.choosing.choices import rates
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.requests import lengths, requests_of
@@ -17,6 +17,7 @@ from onsa.errors import InputError
 from onsa.models.base_model import Checked
 from onsa.models.loading import read_config
 from onsa.recipe.schema import Recipe
+from onsa.settings import Budgeted
 from onsa.tasks import Task
 from onsa.training.adapters import AdapterSettings
 from onsa.training.deciding import decide_by
@@ -110,12 +111,9 @@ def check_choices(ways: Ways, model: Checked) -> None:
     """Refuse a way of tuning that would train what the model does not have, now and not when it is
     its turn."""
     for label, settings in ways.items():
-        if isinstance(settings, (ChoosingSettings, AdapterSettings)):
+        if isinstance(settings, Budgeted):
             try:
-                if isinstance(settings, ChoosingSettings):
-                    settings.chosen(model.shapes)
-                else:
-                    settings.require_places(model.model)
+                settings.require_places(model.model)
             except InputError as fault:
                 where = ", ".join(filter(None, [label, fault.where]))
                 raise InputError(fault.what, where=where, way_out=fault.way_out) from None

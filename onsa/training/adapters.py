@@ -46,13 +46,6 @@ class AdapterSettings(Budgeted):
             InputError: the model of this config, this training or this machine.
         """
 
-    def require_places(self, model: Any) -> None:
-        """Refuse, before anything is trained, modules that the model does not have.
-
-        Raises:
-            InputError: a name fits none.
-        """
-
 
 def run_adapter(
     run: Run,
