@@ -26,7 +26,9 @@ from onsa.models.answers import Answering
 from onsa.models.batching import batches_by_length, left_padded
 from onsa.models.classifier import Classifier, load_classifier
 from onsa.models.device import compute_dtype, device
-from onsa.models.heads import LIKED, OTHER, head_logits, head_of, say
+from onsa.models.head import LIKED, OTHER
+from onsa.models.head_outputs import say
+from onsa.models.heads import head_logits, head_of
 from onsa.models.loading import load_model
 from onsa.models.virtual_tokens import generate, needs_equal_lengths
 from onsa.recipe.training import Training

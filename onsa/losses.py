@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from onsa.data.encoded import UNTRAINED
-from onsa.models.heads import head_logits, head_loss, head_of
+from onsa.models.head_outputs import head_loss
+from onsa.models.heads import head_logits, head_of
 from onsa.models.virtual_tokens import embedded_tokens
 
 

@@ -17,7 +17,8 @@ from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.masks import ParameterMask
-from onsa.models.heads import head_from_json, read_heads
+from onsa.models.head import head_from_json
+from onsa.models.heads import read_heads
 from onsa.recipe.schema import Recipe
 from onsa.run import Run
 from onsa.settings import Settings, validated

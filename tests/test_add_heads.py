@@ -21,7 +21,8 @@ from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.masks import ParameterMask
 from onsa.metrics.intervals import bootstrap_intervals
-from onsa.models.heads import Head, owner_of, parameter_prefix
+from onsa.models.head import Head
+from onsa.models.head_names import owner_of, parameter_prefix
 from onsa.state import FILE, load_state
 from onsa.weights import Weights
 from tests.breaking_off import break_off_at

@@ -22,14 +22,10 @@ from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.methods import all_methods
-from onsa.models.heads import (
-    Head,
-    head_logits,
-    head_loss,
-    heads_of,
-    owner_of,
-    plain_names,
-)
+from onsa.models.head import Head
+from onsa.models.head_names import owner_of
+from onsa.models.head_outputs import head_loss
+from onsa.models.heads import head_logits, heads_of, plain_names
 from onsa.models.loading import load_model, peft
 from onsa.prepare.notes import unknown_notes
 from onsa.tasks import Task

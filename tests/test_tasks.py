@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from onsa.data.example import Example
 from onsa.data.overlap import prompt_key
 from onsa.errors import InputError
+from onsa.extras import import_extra
 from onsa.tasks import Task, all_kinds, find_kind, load_task
-from onsa.tasks._extras import import_extra
 from onsa.tasks.choose import letter_in
 from tests.shared_data import SHARED, needs_shared_data
 

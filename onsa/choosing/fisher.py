@@ -18,7 +18,8 @@ from onsa.data.encoded import Encoded
 from onsa.data.encoding import Encoder
 from onsa.losses import reply_logits
 from onsa.models.device import device
-from onsa.models.heads import drawn_targets, head_logits, head_loss, head_of
+from onsa.models.head_outputs import drawn_targets, head_loss
+from onsa.models.heads import head_logits, head_of
 from onsa.models.loading import load_model
 from onsa.weights import Weights, write_weights
 

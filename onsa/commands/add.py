@@ -24,7 +24,9 @@ from onsa.masks import ParameterMask, union
 from onsa.models.base_model import check_model, position_count
 from onsa.models.carried import another_head
 from onsa.models.growing import Wanted, grow, places
-from onsa.models.heads import Head, heads_of, shared
+from onsa.models.head import Head
+from onsa.models.head_names import shared
+from onsa.models.heads import heads_of
 from onsa.models.loading import read_config
 from onsa.prepare.checks import check_effects, check_rows
 from onsa.prepare.encoder import load_encoder

@@ -18,13 +18,13 @@ from onsa.evaluation import run_scoring
 from onsa.files import publish_folder, read_json, write_json
 from onsa.methods import all_methods, chosen_settings, method_settings
 from onsa.models.carried import named_head
+from onsa.models.head_names import own_modules
 from onsa.models.heads import (
     SINGLE_KEY,
     classifier_class,
     heads_of,
     is_generative,
     language_model_config,
-    own_modules,
     plain_names,
     read_heads,
     single_config,

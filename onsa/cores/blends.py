@@ -21,7 +21,7 @@ from torch import Tensor
 from onsa.cores.rules import Rules
 from onsa.errors import InputError, did_you_mean
 from onsa.masks import Bits, ParameterMask, byte_count, unpack
-from onsa.models.heads import shared
+from onsa.models.head_names import shared
 from onsa.tensor_file import scratch
 from onsa.weight_ops import in_order, noise, pieces, require_share, top_share
 from onsa.weights import Weights

@@ -16,7 +16,7 @@ from onsa.cores.blends import Blend, Models, Piece, Values, prepare
 from onsa.cores.rules import Rules
 from onsa.errors import InputError
 from onsa.masks import Bits, ParameterMask, byte_count, count_bits, indices
-from onsa.models.heads import owner_of
+from onsa.models.head_names import owner_of
 from onsa.weight_ops import in_order, pieces
 from onsa.weights import Weights, require_same_tensors, write_weights
 

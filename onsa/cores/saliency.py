@@ -13,7 +13,7 @@ from torch import Tensor
 from onsa.cores.rules import Rules
 from onsa.errors import InputError
 from onsa.masks import Bits, ParameterMask
-from onsa.models.heads import shared
+from onsa.models.head_names import shared
 from onsa.weight_ops import (
     Shapes,
     count_of_share,

@@ -10,7 +10,7 @@ from typing import Any
 from onsa.data.files import Row, ending_of
 from onsa.data.files._arrow import BATCH_ROWS, broken_told, rows_of_batch
 from onsa.errors import InputError
-from onsa.tasks._extras import import_extra
+from onsa.extras import import_extra
 
 NAME = re.compile(
     r"(?P<name>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?::(?P<config>[\w.-]+))?(?:@(?P<split>[\w.-]+))?",

@@ -14,7 +14,7 @@ from onsa.data.encoding import Encoder
 from onsa.data.example import Example, Message
 from onsa.data.rendering import render
 from onsa.errors import InputError
-from onsa.tasks._extras import import_extra
+from onsa.extras import import_extra
 
 LIBRARY_LENGTH = 2048  # what the library takes where a model does not say how long a text may be
 

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from onsa.data.overlap import normalised
+from onsa.extras import import_extra
 from onsa.inspection.keys import hash_of
 from onsa.inspection.records import Record
 from onsa.inspection.shingles import NUMBERS, Numbers, shingles, signature
-from onsa.tasks._extras import import_extra
 
 LEAST_SIMILARITY = 0.8
 BANDS, BAND_NUMBERS = 16, 8

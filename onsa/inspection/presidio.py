@@ -10,9 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 from onsa.errors import InputError
+from onsa.extras import import_extra
 from onsa.inspection.characters import Span
 from onsa.inspection.personal_data import find_personal_data, without_overlaps
-from onsa.tasks._extras import import_extra
 
 LEAST_SCORE = 0.5  # of Presidio's, from 0 to 1
 KINDS = {

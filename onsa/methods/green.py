@@ -22,7 +22,7 @@ from onsa.errors import InputError
 from onsa.files import read_json, write_json
 from onsa.losses import token_losses
 from onsa.methods import method
-from onsa.models.heads import owner_of
+from onsa.models.head_names import owner_of
 from onsa.run import Run, Step
 from onsa.settings import Budgeted
 from onsa.training.steering import TrainOnly, let_train

@@ -13,7 +13,8 @@ from onsa.adapter import CONFIG_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.models.carried import Known, known_heads, plain_parameters
-from onsa.models.heads import Heads, is_generative, with_heads
+from onsa.models.head import Heads
+from onsa.models.heads import is_generative, with_heads
 from onsa.models.loading import load_checked, read_config
 from onsa.models.positions import first_position, position_limit
 from onsa.tensor_file import Shape

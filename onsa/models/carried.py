@@ -9,16 +9,9 @@ from typing import Any, NamedTuple
 import torch
 
 from onsa.errors import InputError
-from onsa.models.heads import (
-    CONFIG_KEY,
-    SINGLE_KEY,
-    Head,
-    Heads,
-    head_from_json,
-    heads_of,
-    owner_of,
-    plain_names,
-)
+from onsa.models.head import Head, Heads, head_from_json
+from onsa.models.head_names import owner_of
+from onsa.models.heads import CONFIG_KEY, SINGLE_KEY, heads_of, plain_names
 from onsa.weights import Weights
 
 

@@ -18,7 +18,8 @@ import torch
 from onsa.adapter import CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
 from onsa.errors import InputError
 from onsa.files import digest_of_json, read_json
-from onsa.models.heads import PEFT_PREFIX, Head, with_heads
+from onsa.models.head import Head
+from onsa.models.heads import PEFT_PREFIX, with_heads
 from onsa.models.loading import load_checked, read_config, with_adapter
 from onsa.tensor_file import read_header
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from onsa.models.head import Heads, head_from_json
 from onsa.models.heads import (
-    Heads,
     begin_at_the_mean,
     classifier_class,
-    head_from_json,
     heads_of,
     is_generative,
     with_heads,

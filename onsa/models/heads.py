@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import copy
 import inspect
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -23,71 +22,12 @@ from torch import Tensor, nn
 
 from onsa.errors import InputError
 from onsa.files import read_json
-from onsa.masks import ParameterMask
-from onsa.tensor_file import Shape
-from onsa.weight_ops import Shapes
+from onsa.models.head import Head, Heads, head_from_json
+from onsa.models.head_names import PREFIX, module_key, owner_of, parameter_prefix
 
-Problem = Literal[
-    "single_label_classification", "multi_label_classification", "regression", "ranking"
-]
 CONFIG_KEY = "onsa_heads"  # in config.json of a model that carries heads
 SINGLE_KEY = "onsa_head"  # in that of a classifier: whose head it has, and what that says
-PREFIX = "heads."
 PEFT_PREFIX = "base_model.model."
-LIKED, OTHER = "liked", "other"  # what a ranking's head puts first
-
-
-@dataclass(frozen=True)
-class Head:
-    """What a task's head says: one of some labels, several of them, a number, or a rank.
-
-    `mean` and `spread` are of the training rows' numbers; a regression's loss is in units of the
-    spread, so that tasks with other scales weigh the same.
-    """
-
-    problem: Problem
-    labels: tuple[str, ...] = ()
-    mean: float = 0.0
-    spread: float = 1.0
-
-    @property
-    def outputs(self) -> int:
-        return len(self.labels) or 1
-
-
-Heads = Mapping[str, Head]
-
-
-def parameter_prefix(task: str) -> str:
-    """What the names of the parameters of a task's head begin with."""
-    return f"{PREFIX}{_key(task)}."
-
-
-def _key(task: str) -> str:
-    return task.replace(".", ":")  # a module's name has no dot, a task's no colon
-
-
-def owner_of(name: str) -> str | None:
-    """The task whose head the parameter `name` is part of; None for all that tasks share."""
-    if not name.startswith(PREFIX):
-        return None
-    return name.removeprefix(PREFIX).partition(".")[0].replace(":", ".")
-
-
-def shared(shapes: Shapes) -> dict[str, Shape]:
-    """The shapes of what all tasks share."""
-    return {name: shape for name, shape in shapes.items() if owner_of(name) is None}
-
-
-def without_heads(mask: ParameterMask) -> ParameterMask:
-    """The mask without what belongs to one task alone."""
-    own = [name for name in mask.shapes if owner_of(name) is not None]
-    return mask & ~ParameterMask.of_names(mask.shapes, own) if own else mask
-
-
-def only_heads(shapes: Shapes, tasks: Collection[str]) -> ParameterMask:
-    """All entries of the heads of these tasks."""
-    return ParameterMask.of_names(shapes, [name for name in shapes if owner_of(name) in tasks])
 
 
 def heads_of(config: Any) -> dict[str, Head]:
@@ -98,10 +38,6 @@ def heads_of(config: Any) -> dict[str, Head]:
 
 def _heads_in(told: Mapping[str, Any]) -> dict[str, Head]:
     return {task: head_from_json(each) for task, each in told.get("heads", {}).items()}
-
-
-def head_from_json(told: Mapping[str, Any]) -> Head:
-    return Head(**{**told, "labels": tuple(told["labels"])})
 
 
 def is_generative(config: Any) -> bool:
@@ -147,7 +83,9 @@ def _headed_class(config_class: Any, generative: bool) -> Any:
                     way_out="give tasks with heads a run of their own, or 'by: likelihood'",
                 )
             super().__init__(config, **({"add_pooling_layer": pools} if known else {}))
-            self.heads = nn.ModuleDict({_key(task): each for task, (each, _) in single.items()})
+            self.heads = nn.ModuleDict(
+                {module_key(task): each for task, (each, _) in single.items()}
+            )
             self.post_init()
 
     Headed.__name__ = Headed.__qualname__ = plain.__name__
@@ -213,7 +151,7 @@ def head_logits(model: Any, task: str, inputs: Mapping[str, Tensor]) -> Tensor:
     carrier = _carrier(model)
     if not hasattr(carrier, "heads"):  # transformers' own class, which has one
         return model(**inputs).logits.float()
-    single = carrier.heads[_key(task)]
+    single = carrier.heads[module_key(task)]
     with _on_backbone(single, carrier):
         logits: Tensor = single(**inputs, use_cache=False).logits
     return logits.float()
@@ -252,75 +190,16 @@ def _on_backbone(single: Any, carrier: Any) -> Iterator[None]:
         del single.__dict__[single.base_model_prefix]
 
 
-def head_loss(head: Head, logits: Tensor, targets: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """The loss of each row; `logits` (rows, outputs), of a ranking (2 × rows, 1): the replies
-    liked, then those not liked.
-
-    Cross-entropy, which alone can be smoothed; the mean binary one over several labels; the squared
-    error in units of the spread; of a ranking the negative log-likelihood of Bradley and Terry.
-    """
-    if head.problem == "single_label_classification":
-        return nn.functional.cross_entropy(
-            logits, targets.long(), reduction="none", label_smoothing=label_smoothing
-        )
-    if head.problem == "multi_label_classification":
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            logits, targets.float(), reduction="none"
-        )
-        return losses.mean(dim=1)
-    if head.problem == "regression":
-        return ((logits[:, 0] - targets.float()) / head.spread).square()
-    liked, other = logits[:, 0].chunk(2)
-    return -nn.functional.logsigmoid(liked - other)
-
-
-def drawn_targets(head: Head, logits: Tensor, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Targets drawn from what the head says, by the likelihood that its loss is of, and the logits
-    that they belong to: of a ranking the two replies change places."""
-    said = logits.detach()
-    if head.problem == "single_label_classification":
-        return torch.multinomial(said.softmax(dim=1), 1, generator=draw).squeeze(1), logits
-    if head.problem == "multi_label_classification":
-        return torch.bernoulli(said.sigmoid(), generator=draw), logits
-    if head.problem == "regression":
-        # exp(-x²) is a normal distribution with a variance of one half.
-        noise = torch.randn(len(said), generator=draw, device=said.device) / math.sqrt(2)
-        return said[:, 0] + head.spread * noise, logits
-    liked, other = logits.chunk(2)
-    stays = torch.bernoulli((liked - other).detach().sigmoid(), generator=draw).bool()
-    turned = torch.cat([torch.where(stays, liked, other), torch.where(stays, other, liked)])
-    return torch.ones(len(liked), device=said.device), turned
-
-
-def say(head: Head, logits: Tensor) -> list[str]:
-    """What the head says of each row, in words: a label, labels with commas, a number; of a
-    ranking whether the reply liked is above the other one."""
-    if head.problem == "single_label_classification":
-        return [head.labels[number] for number in logits.argmax(dim=1).tolist()]
-    if head.problem == "multi_label_classification":
-        return [
-            ", ".join(label for label, is_said in zip(head.labels, row, strict=True) if is_said)
-            for row in (logits > 0).tolist()
-        ]
-    if head.problem == "regression":
-        return [f"{number:.6g}" for number in logits[:, 0].tolist()]
-    liked, other = logits[:, 0].chunk(2)
-    return [LIKED if is_above else OTHER for is_above in (liked > other).tolist()]
-
-
 def begin_at_the_mean(model: Any, tasks: Iterable[str]) -> None:
     """A regression whose head has a bias begins at the mean of its training rows."""
     for task in tasks:
         head = head_of(model, task)
-        last = [each for each in model.heads[_key(task)].modules() if isinstance(each, nn.Linear)]
+        last = [
+            each for each in model.heads[module_key(task)].modules() if isinstance(each, nn.Linear)
+        ]
         if head.problem == "regression" and last[-1].bias is not None:
             with torch.no_grad():
                 last[-1].bias.fill_(head.mean)
-
-
-def is_new(name: str) -> bool:
-    """Whether a parameter that a checkpoint lacks belongs to what a head adds or reads."""
-    return owner_of(name) is not None or name.startswith("pooler.")
 
 
 def plain_names(names: Iterable[str], config: Any, task: str | None) -> dict[str, str]:
@@ -340,14 +219,6 @@ def plain_names(names: Iterable[str], config: Any, task: str | None) -> dict[str
         elif owner_of(name) is None and name.startswith(prefix):
             found[name] = name
     return found
-
-
-def own_modules(modules: Iterable[str], task: str | None) -> list[str] | None:
-    """Of the modules that an adapter trains whole those for one task, as its plain class names
-    them; None where there are none."""
-    own = None if task is None else parameter_prefix(task)
-    kept = [name.removeprefix(own or "") for name in modules if own and name.startswith(own)]
-    return kept + [name for name in modules if owner_of(name) is None] or None
 
 
 def write_single_adapter(source: Path, target: Path, config: Any, task: str | None) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from onsa.models.carried import known_heads, take_over
-from onsa.models.heads import SINGLE_KEY, begin_at_the_mean, head_from_json, with_heads
+from onsa.models.head import head_from_json
+from onsa.models.heads import SINGLE_KEY, begin_at_the_mean, with_heads
 from onsa.models.loading import load_checked, load_model, read_config
 from onsa.models.saving import save_by_parameter
 from onsa.weights import Weights

@@ -13,7 +13,8 @@ import torch
 from onsa.adapter import Adapter, Tuned
 from onsa.errors import InputError, shortened
 from onsa.models.device import device
-from onsa.models.heads import headed_class, heads_of, is_new
+from onsa.models.head_names import is_new
+from onsa.models.heads import headed_class, heads_of
 from onsa.models.quantization import in_four_bits, use_plain_products, write_dequantised
 from onsa.weights import Weights
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from onsa.models.heads import owner_of
+from onsa.models.head_names import owner_of
 
 if TYPE_CHECKING:
     pass

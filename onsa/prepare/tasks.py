@@ -12,7 +12,7 @@ from onsa.data.example import Example
 from onsa.data.overlap import without_overlap
 from onsa.data.requests import asks_by_template
 from onsa.errors import InputError
-from onsa.models.heads import Head
+from onsa.models.head import Head
 from onsa.recipe.schema import TaskBalance, TaskRecipe
 from onsa.tasks import Task, find_kind, load_task
 

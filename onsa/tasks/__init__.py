@@ -24,7 +24,7 @@ from onsa.data.example import Example
 from onsa.errors import InputError, did_you_mean
 from onsa.files import digest_of_json
 from onsa.metrics.intervals import Measures
-from onsa.models.heads import Head
+from onsa.models.head import Head
 from onsa.settings import validated
 
 Replies = Sequence[str]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from onsa.errors import InputError, did_you_mean, shortened
-from onsa.tasks._extras import import_extra
+from onsa.extras import import_extra
 
 PACKAGE, EXTRA = "lm_eval", "lm_eval"
 NAMED = 4  # tasks of a group in a message

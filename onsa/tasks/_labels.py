@@ -16,7 +16,7 @@ from onsa.data.places import named
 from onsa.errors import InputError, did_you_mean
 from onsa.metrics.classification import classification, multilabel
 from onsa.metrics.intervals import Measures
-from onsa.models.heads import Head, Problem
+from onsa.models.head import Head, Problem
 from onsa.tasks import Mode, Rows
 from onsa.tasks._files import FileSettings, load_files
 

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from onsa.data.example import Example
+from onsa.extras import import_extra
 from onsa.metrics.text import folded
-from onsa.tasks._extras import import_extra
 
 Script = Literal["japanese", "chinese", "other"]
 Words = Literal["auto", "japanese", "characters"]

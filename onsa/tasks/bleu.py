@@ -11,9 +11,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from onsa.data.example import Example
+from onsa.extras import import_extra, missing_extra
 from onsa.metrics.intervals import Measures
 from onsa.tasks import Kind, Rows
-from onsa.tasks._extras import import_extra, missing_extra
 from onsa.tasks._files import GenerationSettings, load_files
 from onsa.tasks._sacrebleu import corpus, of_a_row, signature
 from onsa.tasks._words import script_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.models.heads import Head
+from onsa.models.head import Head
 from onsa.tasks import Kind, Rows
 from onsa.tasks._files import FileSettings, load_files
 

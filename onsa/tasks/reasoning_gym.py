@@ -22,9 +22,9 @@ from onsa.data.example import Example
 from onsa.data.formats._rows import exchange
 from onsa.data.overlap import prompt_key
 from onsa.errors import InputError, did_you_mean
+from onsa.extras import import_extra
 from onsa.settings import Settings
 from onsa.tasks import Kind, Rows
-from onsa.tasks._extras import import_extra
 
 RowCount = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 

@@ -15,7 +15,7 @@ from onsa.data.example import Example
 from onsa.errors import InputError
 from onsa.metrics.intervals import Measures
 from onsa.metrics.regression import regression
-from onsa.models.heads import Head
+from onsa.models.head import Head
 from onsa.tasks import Kind, Rows
 from onsa.tasks._files import FileSettings, load_files
 

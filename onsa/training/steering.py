@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 from transformers import TrainerCallback
 
-from onsa.models.heads import owner_of
+from onsa.models.head_names import owner_of
 
 Names = Collection[str]
 

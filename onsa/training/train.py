@@ -29,7 +29,7 @@ from onsa.data.encoded import Encoded
 from onsa.data.encoding import Encoder
 from onsa.isolation import Hold, held, prove_held
 from onsa.masks import ParameterMask
-from onsa.models.heads import only_heads, without_heads
+from onsa.models.head_names import only_heads, without_heads
 from onsa.models.loading import load_model
 from onsa.models.saving import save_trained
 from onsa.recipe.training import Training

@@ -15,7 +15,7 @@ from typing import Any
 from onsa.data.files import Row, Rows
 from onsa.data.files._opened import DataFile
 from onsa.errors import InputError
-from onsa.tasks._extras import import_extra
+from onsa.extras import import_extra
 
 BATCH_ROWS = 1024
 WRITTEN = (datetime.date, datetime.time, datetime.timedelta, decimal.Decimal, uuid.UUID)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any, Protocol
 
-from onsa.tasks._extras import import_extra
+from onsa.extras import import_extra
 
 BLOCK_BYTES = 1 << 18
 MOST_MEMORY = 1 << 29  # that a dictionary of .xz may ask for, in bytes

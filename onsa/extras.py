@@ -1,4 +1,4 @@
-"""Libraries that only some tasks need: imported when used, with the way to get them."""
+"""Libraries that come with an extra: imported when used, with the way to get them."""
 
 from __future__ import annotations
 
