@@ -19,7 +19,7 @@ import torch
 from benchmarks import HEAD, Ratio, in_turns, model_folder, ratio_of
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
-from onsa.evaluation import Scorer
+from onsa.evaluation.scorer import Scorer
 from onsa.models.device import device
 from onsa.models.loading import load_model
 from onsa.models.tokenizer import load_tokenizer

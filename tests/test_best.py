@@ -11,7 +11,7 @@ import torch
 
 import onsa
 from onsa.errors import InputError
-from onsa.evaluation import Scorer
+from onsa.evaluation.scorer import Scorer
 from onsa.files import read_json
 from onsa.metrics.figures import find_figure
 from onsa.report.page import render

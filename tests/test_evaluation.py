@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from onsa.data.encoded import UNTRAINED
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
-from onsa.evaluation import Scorer
+from onsa.evaluation.scorer import Scorer
 from onsa.losses import token_losses
 from onsa.metrics.passing import pass_at_k
 from onsa.tasks import Task, find_kind

@@ -21,8 +21,8 @@ from transformers import AutoModelForCausalLM
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.errors import InputError
+from onsa.evaluation.answers import Answering
 from onsa.files import read_json
-from onsa.models.answers import Answering
 from onsa.tasks import Task, load_task
 from tests.command_line import onsa, task, write_recipe
 from tests.conftest import write_rows

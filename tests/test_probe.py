@@ -15,7 +15,7 @@ from onsa.commands import asking
 from onsa.commands.asking import LABEL
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.evaluation import Scorer
+from onsa.evaluation.scorer import Scorer
 from onsa.files import read_json
 from onsa.metrics.text import final_number
 from onsa.prepare.tasks import PROBE, PROBE_FOLDER, load_tasks

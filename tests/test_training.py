@@ -302,7 +302,7 @@ def test_pain_P5_no_memory_is_one_line_with_numbers(
 
     for place, patched in (
         ("train", "onsa.training.trainer.PlannedTrainer.training_step"),
-        ("score", "onsa.evaluation.Scorer.reply"),
+        ("score", "onsa.evaluation.scorer.Scorer.reply"),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(patched, too_much)

@@ -23,7 +23,7 @@ from onsa.data.encoded import UNTRAINED
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.errors import InputError
-from onsa.evaluation import Scorer
+from onsa.evaluation.scorer import Scorer
 from onsa.files import read_json
 from onsa.losses import token_losses
 from onsa.methods.soft_prompts import (

@@ -19,7 +19,7 @@ from onsa.cores.steps import find_core
 from onsa.data.budget import tokens_of_an_epoch
 from onsa.data.split import sample_rows
 from onsa.errors import InputError
-from onsa.evaluation import run_scoring
+from onsa.evaluation.scoring import run_scoring
 from onsa.masks import ParameterMask, union
 from onsa.models.base_model import check_model, position_count
 from onsa.models.carried import another_head

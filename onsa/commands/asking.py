@@ -14,7 +14,7 @@ from typing import Any
 from onsa.data.example import Example
 from onsa.data.prompting import prompted
 from onsa.errors import InputError
-from onsa.evaluation import run_scoring
+from onsa.evaluation.scoring import run_scoring
 from onsa.models.base_model import position_count
 from onsa.prepare.checks import check_rows
 from onsa.prepare.tasks import ASKED

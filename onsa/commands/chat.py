@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
-from onsa.evaluation import Scorer
+from onsa.evaluation.scorer import Scorer
 from onsa.language import tell
 from onsa.models.base_model import find_tuned, open_tuned
 from onsa.models.device import compute_dtype, device

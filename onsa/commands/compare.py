@@ -16,7 +16,7 @@ from onsa.commands.tune import Result, end_scores, export, read_recipe, run_meth
 from onsa.commands.ways import BASE, Budget, Way, find_ways, tokens_for
 from onsa.data.budget import tokens_for_replies
 from onsa.errors import InputError
-from onsa.evaluation import run_scoring
+from onsa.evaluation.scoring import run_scoring
 from onsa.files import write_json, write_text
 from onsa.models.base_model import position_count
 from onsa.prepare.checks import check_adapters, check_rows

@@ -10,7 +10,7 @@ from typing import Any
 from onsa.adapter import Adapter
 from onsa.commands.given import Given, labels_for, open_given
 from onsa.errors import InputError
-from onsa.evaluation import run_scoring
+from onsa.evaluation.scoring import run_scoring
 from onsa.files import write_json, write_text
 from onsa.methods import method_settings
 from onsa.models.classifier import Classifier

@@ -14,7 +14,7 @@ from onsa.adapter import BASE_FILE, CONFIG_FILE, WEIGHTS_FILE, Adapter, Tuned
 from onsa.commands.asking import LABEL, ask_better
 from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
-from onsa.evaluation import run_scoring
+from onsa.evaluation.scoring import run_scoring
 from onsa.files import publish_folder, read_json, write_json
 from onsa.methods import all_methods, chosen_settings, method_settings
 from onsa.models.carried import named_head

@@ -19,7 +19,7 @@ from onsa.cores.steps import find_core, find_overlap, fuse_models, fusion_facts,
 from onsa.data.budget import divide_tokens
 from onsa.data.split import sample_rows, split_rows
 from onsa.errors import InputError
-from onsa.evaluation import held_out_loss, scoring_settings
+from onsa.evaluation.scoring import held_out_loss, scoring_settings
 from onsa.masks import ParameterMask
 from onsa.methods import method
 from onsa.recipe.training import BEST_STATE_KEYS

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainerCallback
 
 from onsa.data.encoding import Encoder
-from onsa.evaluation import Scorer
+from onsa.evaluation.scorer import Scorer
 from onsa.files import write_beside
 from onsa.models.device import compute_dtype
 from onsa.recipe.training import Training

@@ -1,121 +1,37 @@
-"""Scores of one set of weights on the tasks' held-out examples.
+"""What a loaded model replies, chooses, says by a head or loses on the rows of a task.
 
 Generation is greedy, batched and left-padded, the longest prompts first, so that what does not fit
-in memory fails at once. The arithmetic is that of the training's precision.
+in memory fails at once.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from onsa.adapter import Tuned
 from onsa.data.collation import head_batch, padded
 from onsa.data.encoded import UNTRAINED, Encoded
 from onsa.data.encoding import Encoder, encode_together
 from onsa.data.example import Example
+from onsa.evaluation.answers import Answering
+from onsa.evaluation.batching import batches_by_length, left_padded
 from onsa.losses import row_losses, token_losses
-from onsa.models.answers import Answering
-from onsa.models.batching import batches_by_length, left_padded
-from onsa.models.classifier import Classifier, load_classifier
-from onsa.models.device import compute_dtype, device
 from onsa.models.head import LIKED, OTHER
 from onsa.models.head_outputs import say
 from onsa.models.heads import head_logits, head_of
-from onsa.models.loading import load_model
 from onsa.models.virtual_tokens import generate, needs_equal_lengths
-from onsa.recipe.training import Training
-from onsa.tasks import VERDICTS
-from onsa.training.memory import scoring_fits
 
 if TYPE_CHECKING:
     from onsa.progress import Advance
-    from onsa.run import Run, Step
     from onsa.tasks import Task
 
 
 DRAWN_WITH = 0  # the seed of drawn replies
-
-
-def score(
-    step: Step,
-    *,
-    weights: Tuned | Classifier,
-    tasks: Sequence[Task],
-    encoder: Encoder,
-    training: Training,
-    rows: int | None = None,
-) -> dict[str, Any]:
-    """Score `weights` on the first `rows` evaluation examples of each task.
-
-    Returns, for each task: `scores` and `replies` by example (tasks that are scored by their loss
-    have the loss of each example as score).
-    """
-    dtype = compute_dtype(training.precision)
-    if isinstance(weights, Classifier):
-        model = load_classifier(weights, dtype, encoder.tokenizer.pad_token_id)
-    else:
-        model = load_model(weights, dtype)
-    scorer = Scorer(model.to(device()).eval(), encoder, training.per_device_eval_batch_size)
-    total = sum(task.samples * len(task.evaluation[:rows]) for task in tasks)
-    folder = step.run.folder / VERDICTS
-    started = time.monotonic()
-    fits = scoring_fits(step.name, training)
-    with fits, step.progress.track(step.name, total, "examples") as advance:
-        found = {
-            task.name: scorer.score(task, task.evaluation[:rows], advance, folder) for task in tasks
-        }
-    step.note(scoring_seconds=round(time.monotonic() - started, 2))
-    return found
-
-
-def held_out_loss(
-    step: Step,
-    *,
-    weights: Tuned,
-    tasks: Sequence[Task],
-    encoder: Encoder,
-    training: Training,
-) -> dict[str, float]:
-    """The mean loss per reply token of `weights` on each task's evaluation rows."""
-    model = load_model(weights, compute_dtype(training.precision)).to(device()).eval()
-    scorer = Scorer(model, encoder, training.per_device_eval_batch_size)
-    total = sum(len(task.evaluation) for task in tasks)
-    fits = scoring_fits(step.name, training)
-    with fits, step.progress.track(step.name, total, "examples") as advance:
-        losses = {task.name: scorer.task_losses(task, advance) for task in tasks}
-    return {name: statistics.fmean(rows) for name, rows in losses.items()}
-
-
-def scoring_settings(training: Training) -> Training:
-    """Only what touches scores: a changed learning rate must not score the base anew."""
-    kept = training.model_dump(include={"per_device_eval_batch_size", "precision", "max_length"})
-    return Training(**kept)
-
-
-def run_scoring(
-    run: Run,
-    name: str,
-    *,
-    weights: Tuned | Classifier,
-    tasks: Sequence[Task],
-    rows: int | None = None,
-) -> dict[str, Any]:
-    """`score` as the step `name` of a run."""
-    # Without their training rows, which no score depends on.
-    scored_on = [dataclasses.replace(task, train=(), weight=1.0) for task in tasks]
-    training = scoring_settings(run.recipe.training)
-    return run.step(
-        name, score, weights=weights, tasks=scored_on, encoder=run.encoder, training=training,
-        rows=rows,
-    )  # fmt: skip
 
 
 class Scorer:

@@ -19,8 +19,8 @@ from onsa.data.encoded import UNTRAINED
 from onsa.data.encoding import Encoder
 from onsa.data.example import Example
 from onsa.data.requests import Asked, Request, asked_of, prompt_ids, requests_of
+from onsa.evaluation.batching import batches_by_length, left_padded
 from onsa.losses import reply_logits
-from onsa.models.batching import batches_by_length, left_padded
 from onsa.models.positions import position_limit
 from onsa.models.virtual_tokens import generate, needs_equal_lengths, virtual_tokens
 
