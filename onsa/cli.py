@@ -317,7 +317,7 @@ def evaluate(
     from onsa.commands.eval import split_words
     from onsa.files import read_json
     from onsa.progress import Progress
-    from onsa.report.evaluation_page import evaluation_lines
+    from onsa.report.pages.evaluation import evaluation_lines
 
     models, recipe, overrides = split_words(words)
     folder = evaluate_models(
@@ -349,7 +349,7 @@ def diff(
     Example: `onsa diff runs/first runs/second --page diff.html`
     """
     from onsa.commands.diff import compare_runs
-    from onsa.report.difference_page import difference_lines
+    from onsa.report.pages.difference import difference_lines
 
     facts = compare_runs(before, after, page)
     if as_json:

@@ -14,7 +14,7 @@ from onsa.errors import InputError
 from onsa.evaluation.scorer import Scorer
 from onsa.files import read_json
 from onsa.metrics.figures import find_figure
-from onsa.report.page import render
+from onsa.report.pages.tuning import render
 from onsa.report.scores import Score, metric_of
 from onsa.run import Run
 from onsa.tasks import all_kinds

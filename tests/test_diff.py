@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from onsa.data.example import Example
+from onsa.figures.record import flattened
+from onsa.figures.rows import row_digests
 from onsa.files import read_json, write_json
-from onsa.report.record import flattened
-from onsa.report.rows import row_digests
 from tests.command_line import WORDS, onsa, task, write_recipe
 from tests.conftest import write_rows
 

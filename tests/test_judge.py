@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onsa.errors import InputError
+from onsa.figures.results import measures_of
 from onsa.metrics.agreement import agreement
 from onsa.metrics.intervals import bootstrap_intervals
 from onsa.prepare.tasks import require_rows
-from onsa.report.results import measures_of
 from onsa.tasks import Task, load_task
 from onsa.tasks import _endpoint as endpoint
 

@@ -18,7 +18,7 @@ from onsa.errors import InputError
 from onsa.language.catalogue import Catalogue, Entry, listed, load
 from onsa.language.page import tell_page
 from onsa.report.model_card import model_card
-from onsa.report.page import render
+from onsa.report.pages.tuning import render
 from onsa.report.verdict import verdict
 from tests.command_line import onsa, write_recipe
 from tests.report_sample import sample

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from onsa.data.example import Example
-from onsa.report.ranking import Outcome, rank
-from onsa.report.ranking_page import render_ranking
+from onsa.figures.ranking import Outcome, rank
+from onsa.report.pages.ranking import render_ranking
 from onsa.tasks import Task
 from onsa.tasks.generate import KIND
 

@@ -17,10 +17,12 @@ import pytest
 import yaml
 from report_sample import TASKS, sample
 
-from onsa.report import charts, svg, words
+from onsa.report import words
 from onsa.report.comparison import holm
+from onsa.report.drawing import charts, svg
 from onsa.report.model_card import model_card
-from onsa.report.page import HERE, SECTIONS, render
+from onsa.report.pages.frame import HERE
+from onsa.report.pages.tuning import SECTIONS, render
 from onsa.report.scores import Metric, Score
 from onsa.report.verdict import verdict
 
@@ -138,7 +140,7 @@ def test_long_tokens_and_texts_are_kept_whole() -> None:
 
 
 def test_the_report_needs_no_heavy_library() -> None:
-    code = "import sys, onsa.report.page, onsa.report.model_card; print(*sys.modules)"
+    code = "import sys, onsa.report.pages.tuning, onsa.report.model_card; print(*sys.modules)"
     command = [sys.executable, "-c", code]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "numpy", "pandas", "matplotlib"} & set(loaded)

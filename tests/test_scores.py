@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onsa.data.example import Example
+from onsa.figures.results import classes_of, measures_of, normalised
 from onsa.metrics.classification import (
     classification_measures,
     confusion,
@@ -33,7 +34,6 @@ from onsa.metrics.paired import compare_paired
 from onsa.metrics.regression import regression, regression_measures, undefined
 from onsa.metrics.rouge import common_length, rouge_l, rouge_n
 from onsa.metrics.text import same_text
-from onsa.report.results import classes_of, measures_of, normalised
 from onsa.tasks import Task, find_kind
 from onsa.tasks._words import chosen_words, script_of, words_of
 

@@ -10,7 +10,7 @@ import pytest
 
 import onsa
 from onsa.files import read_json
-from onsa.report.page import render
+from onsa.report.pages.tuning import render
 from tests.conftest import write_rows
 
 Keys = Callable[..., dict[str, Any]]
@@ -58,7 +58,7 @@ def test_rows_of_a_group_are_drawn_together(recipe: Keys, tmp_path: Path) -> Non
     task = {"name": "echo", "kind": "loss", "train": str(path), "eval_rows": 20}
     plain = read_json(onsa.tune(**recipe(method="full", tasks=[task])) / "report.json")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("onsa.report.results.groups_of", lambda task, count: [
+        patch.setattr("onsa.figures.results.groups_of", lambda task, count: [
             f"g{n // 5}" for n in range(count)])  # fmt: skip
         keys = recipe(method="full", tasks=[task], output=str(tmp_path / "again"))
         grouped = read_json(onsa.tune(**keys) / "report.json")

@@ -20,6 +20,7 @@ from onsa.data.budget import tokens_of_an_epoch
 from onsa.data.split import sample_rows
 from onsa.errors import InputError
 from onsa.evaluation.scoring import run_scoring
+from onsa.figures.additions import with_addition
 from onsa.masks import ParameterMask, union
 from onsa.models.base_model import check_model, position_count
 from onsa.models.carried import another_head
@@ -42,7 +43,6 @@ from onsa.prepare.tasks import (
 from onsa.progress import Progress
 from onsa.recipe.reading import read_raw
 from onsa.recipe.schema import Recipe, TaskRecipe
-from onsa.report.facts import with_addition
 from onsa.report.write import write_report
 from onsa.run import Run
 from onsa.state import State, load_state, save_state

@@ -7,6 +7,7 @@ from typing import Any
 
 from onsa.commands.addition import KEPT, build_addition
 from onsa.errors import InputError
+from onsa.figures.provenance import origin
 from onsa.models.base_model import check_model, find_model, is_encoder
 from onsa.models.loading import read_config
 from onsa.prepare.encoder import load_encoder
@@ -14,7 +15,6 @@ from onsa.prepare.ready import find_base
 from onsa.prepare.tasks import heads_for, load_tasks, speaks
 from onsa.progress import Progress
 from onsa.recipe.schema import Recipe
-from onsa.report.facts import origin
 from onsa.report.write import write_report
 from onsa.run import Run, claim_folder
 from onsa.state import FILE, State, save_state

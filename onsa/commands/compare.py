@@ -17,17 +17,17 @@ from onsa.commands.ways import BASE, Budget, Way, find_ways, tokens_for
 from onsa.data.budget import tokens_for_replies
 from onsa.errors import InputError
 from onsa.evaluation.scoring import run_scoring
+from onsa.figures.costs import spent, stored_bytes
+from onsa.figures.provenance import origin, task_facts
+from onsa.figures.ranking import Outcome, rank
+from onsa.figures.rows import write_rows
 from onsa.files import write_json, write_text
 from onsa.models.base_model import position_count
 from onsa.prepare.checks import check_adapters, check_rows
 from onsa.prepare.ready import Ready, begin_run, identity, make_ready
 from onsa.progress import Progress
 from onsa.recipe.schema import Recipe
-from onsa.report.costs import spent, stored_bytes
-from onsa.report.facts import origin, task_facts
-from onsa.report.ranking import Outcome, rank
-from onsa.report.ranking_page import render_ranking
-from onsa.report.rows import write_rows
+from onsa.report.pages.ranking import render_ranking
 from onsa.run import Run, claim_folder
 
 MOST_SEEDS = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from onsa.language import columns, tell
-from onsa.report.ranking_page import done
+from onsa.report.pages.ranking import done
 from onsa.report.words import duration, memory, percent, points, scaled, short_told_name
 
 HEADS = ("", "average", "to the best", "weakest task", "FLOPs", "time", "on disk")

@@ -71,7 +71,7 @@ def examine(request: Request, progress: Progress) -> Facts:
         progress.say(f"writing {request.write}")
         facts["cleaned"] = _cleaned(request, request.write, rules, reading, wanted)
     if request.page is not None:
-        from onsa.report.inspection_page import render_inspection
+        from onsa.report.pages.inspection import render_inspection
 
         write_text(request.page, render_inspection(facts))
     return facts

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from onsa.commands.given import labels_for
+from onsa.commands.labels import labels_for
 from onsa.commands.report import NOT_AS_WRITTEN, read_report
 from onsa.errors import InputError
+from onsa.figures.difference import difference
+from onsa.figures.record import Record, check_rows, main_label
+from onsa.figures.rows import FILE
 from onsa.files import read_json, write_text
-from onsa.report.difference import difference
-from onsa.report.difference_page import render_difference
-from onsa.report.evaluation_page import render_evaluation
-from onsa.report.ranking_page import render_ranking
-from onsa.report.record import Record, check_rows, main_label
-from onsa.report.rows import FILE
+from onsa.report.pages.difference import render_difference
+from onsa.report.pages.evaluation import render_evaluation
+from onsa.report.pages.ranking import render_ranking
 
 KINDS = {"report.json": "tune", "compare.json": "compare", "eval.json": "eval"}
 RENDERED = {"compare": render_ranking, "eval": render_evaluation}

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from onsa.adapter import Adapter
-from onsa.commands.given import Given, labels_for, open_given
+from onsa.commands.given import Given, open_given
+from onsa.commands.labels import labels_for
 from onsa.errors import InputError
 from onsa.evaluation.scoring import run_scoring
+from onsa.figures.evaluation import evaluated
+from onsa.figures.provenance import origin
+from onsa.figures.rows import write_rows
 from onsa.files import write_json, write_text
 from onsa.methods import method_settings
 from onsa.models.classifier import Classifier
@@ -19,9 +23,7 @@ from onsa.prepare.tasks import load_tasks, probe_tasks
 from onsa.progress import Progress
 from onsa.recipe.reading import build_recipe, read_raw
 from onsa.recipe.schema import Recipe
-from onsa.report.evaluation_page import evaluated, render_evaluation
-from onsa.report.facts import origin
-from onsa.report.rows import write_rows
+from onsa.report.pages.evaluation import render_evaluation
 from onsa.run import Run, claim_folder
 from onsa.tasks import Task
 from onsa.weights import Weights

@@ -21,7 +21,6 @@ from onsa.prepare.encoder import load_encoder
 from onsa.prepare.notes import request_notes
 from onsa.prepare.tasks import speaks
 from onsa.recipe.schema import Recipe
-from onsa.report.words import NAMES
 from onsa.tasks import Task
 
 LANGUAGE_MODEL = "language_model"  # what a run calls the part that is no classifier
@@ -83,24 +82,6 @@ def folders_of(named: str) -> dict[str, Path]:
 
 def _holds_one(folder: Path) -> bool:
     return (folder / "config.json").is_file() or (folder / CONFIG_FILE).is_file()
-
-
-def labels_for(named: Sequence[str]) -> list[str]:
-    """A short name for each, its own and none that the report gives a meaning to."""
-    parts = [Path(name).absolute().parts for name in named]
-    labels: list[str] = []
-    for number, own in enumerate(parts):
-        depth = 2 if own[-1] == "model" and len(own) > 2 else 1
-        label = "/".join(own[-depth:])
-        while depth < len(own) and (
-            label in NAMES
-            or label in ("single", "specialists")
-            or any(label == "/".join(o[-depth:]) for n, o in enumerate(parts) if n != number)
-        ):
-            depth += 1
-            label = "/".join(own[-depth:])
-        labels.append(label)
-    return labels
 
 
 def open_given(label: str, named: str, tasks: Sequence[Task], recipe: Recipe, home: Path) -> Given:

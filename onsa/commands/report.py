@@ -9,8 +9,8 @@ from jinja2 import TemplateError
 
 from onsa.errors import InputError
 from onsa.files import read_json, write_text
-from onsa.report.page import render
-from onsa.report.ranking_page import render_ranking
+from onsa.report.pages.ranking import render_ranking
+from onsa.report.pages.tuning import render
 
 NEEDED = {"title", "model", "recipe", "onsa_version"}  # in every report, also of an adopted model
 # What reading figures raises where one is of another kind than onsa writes; a template's own

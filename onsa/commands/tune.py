@@ -15,6 +15,9 @@ from onsa.commands.asking import LABEL, ask_better
 from onsa.data.budget import tokens_for_replies, tokens_of_an_epoch
 from onsa.data.encoding import Encoder
 from onsa.evaluation.scoring import run_scoring
+from onsa.figures.rows import write_rows
+from onsa.figures.stages import ends
+from onsa.figures.tuning import collect
 from onsa.files import publish_folder, read_json, write_json
 from onsa.methods import all_methods, chosen_settings, method_settings
 from onsa.models.carried import named_head
@@ -37,8 +40,6 @@ from onsa.prepare.ready import open_run
 from onsa.progress import Progress
 from onsa.recipe.reading import build_recipe, read_raw
 from onsa.recipe.schema import Recipe
-from onsa.report.facts import collect, ends
-from onsa.report.rows import write_rows
 from onsa.report.write import write_report
 from onsa.run import Run, Stage
 from onsa.state import State, save_state

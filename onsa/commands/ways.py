@@ -11,13 +11,13 @@ from typing import Any, Literal, get_args
 from onsa import __version__
 from onsa.data.batches import trained_tokens
 from onsa.errors import InputError, did_you_mean
+from onsa.figures.costs import spent
 from onsa.files import digest_of_json, read_json, write_json
 from onsa.methods import Method, all_methods
 from onsa.prepare.ready import Ready, begin_run
 from onsa.progress import Progress
 from onsa.recipe.schema import Recipe
 from onsa.recipe.training import Training
-from onsa.report.costs import spent
 from onsa.training.train import make_plan
 
 BASE = "base"

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from onsa.report.scores import Facts, Metric, Score, compared_results, score_in, tuned_result
+from onsa.report.scores import (
+    Facts,
+    Metric,
+    Score,
+    compared_results,
+    metrics_of,
+    score_in,
+    tuned_result,
+)
 from onsa.report.words import number, probability
 
 SIGNIFICANCE = 0.05
@@ -145,3 +153,9 @@ def compare_all(
         return ()
     found = [compare(other, tuned, metrics, flips) for other in compared_results(results)]
     return tuple(comparison for comparison in found if comparison.differences)
+
+
+def compare_pair(pair: Facts) -> Comparison:
+    """The two ends of a pair, judged; by the paired test, Holm-corrected over the tasks."""
+    before, after = pair["results"]
+    return compare(before, after, metrics_of(pair), pair["flips"])

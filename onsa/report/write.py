@@ -7,7 +7,7 @@ from typing import Any
 
 from onsa.files import write_json, write_text
 from onsa.report.model_card import model_card
-from onsa.report.page import render
+from onsa.report.pages.tuning import render
 
 
 def write_report(folder: Path, facts: dict[str, Any]) -> None:

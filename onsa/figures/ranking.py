@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from onsa.figures.ranking_words import sentences
+from onsa.figures.results import groups_of
 from onsa.metrics.crossed import Estimate, Table, average_interval, crossed_interval, crossed_mean
 from onsa.metrics.intervals import group_numbers
 from onsa.report.comparison import SIGNIFICANCE, holm
-from onsa.report.ranking_words import sentences
-from onsa.report.results import groups_of
 
 if TYPE_CHECKING:
     from onsa.tasks import Task

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from onsa.report import charts, svg
 from onsa.report.comparison import Comparison, compare_all
+from onsa.report.drawing import charts, svg
 from onsa.report.scores import (
     Facts,
     Metric,

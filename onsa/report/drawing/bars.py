@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from onsa.report.charts import Plane, panel
-from onsa.report.svg import Axis, element, picture, share
+from onsa.report.drawing.charts import Plane, panel
+from onsa.report.drawing.svg import Axis, element, picture, share
 from onsa.report.words import count, plural, scaled
 
 BAR_HEIGHT = 14

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from onsa.report import words
-from onsa.report.charts import Mark, mark_strip
-from onsa.report.page import Sections, render_page
-from onsa.report.pareto import Point, scatter
+from onsa.report.drawing.charts import Mark, mark_strip
+from onsa.report.drawing.pareto import Point, scatter
+from onsa.report.drawing.svg import score_axis
+from onsa.report.pages.frame import Said, Sections, render_page
+from onsa.report.pages.sections import provenance
+from onsa.report.pages.sections.results import trained_share
 from onsa.report.scores import Facts, Metric, Score, metric_of
-from onsa.report.sections import provenance
-from onsa.report.sections.results import trained_share
-from onsa.report.svg import score_axis
 from onsa.report.words import number, scaled, short_told_name
 
 QUALITY = Metric("average")
@@ -23,14 +23,6 @@ COSTS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("stored_bytes", "bytes on disk", words.memory),
     ("energy_kwh", "energy", words.energy),
 )
-
-
-class Said(NamedTuple):
-    """What the first screen says."""
-
-    headline: str
-    sentences: list[str]
-    alarms: tuple[str, ...] = ()
 
 
 def render_ranking(facts: Facts) -> str:

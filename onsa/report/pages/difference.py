@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from onsa.report import words
-from onsa.report.comparison import PHRASES
-from onsa.report.difference import comparison
-from onsa.report.page import Sections, render_page
+from onsa.report.comparison import PHRASES, compare_pair
+from onsa.report.pages.frame import Sections, render_page
+from onsa.report.pages.sections import flips
+from onsa.report.pages.sections.results import score_card
 from onsa.report.scores import Facts, metrics_of
-from onsa.report.sections import flips
-from onsa.report.sections.results import score_card
 from onsa.report.verdict import Verdict
 from onsa.report.words import plural, short_name_of
 
@@ -170,7 +169,7 @@ def _score_lines(pair: Facts) -> list[str]:
     lines = [f"{task}: not compared: {why}" for task, why in pair["not_compared"].items()]
     if not pair["results"]:
         return lines or ["no task in common"]
-    found = comparison(pair)
+    found = compare_pair(pair)
     for flip in pair["flips"]:
         judged = found.on(flip["task"])
         assert judged is not None

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from onsa.language import tell
+from onsa.report.drawing.svg import Axis, coordinate, element, picture, share, tick_text
 from onsa.report.scores import Metric, Score
-from onsa.report.svg import Axis, coordinate, element, picture, share, tick_text
 from onsa.report.words import scaled, short_told_name, thinned
 
 Point = tuple[float, float]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onsa.report import charts
+from onsa.report.drawing import charts
 from onsa.report.scores import Facts, Metric, metrics_of
 from onsa.report.words import number, signed
 

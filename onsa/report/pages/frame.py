@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing but itself.
+"""One HTML page that needs nothing but itself.
 
 The data are taken to be hostile: every text is escaped, and a content security policy lets the
 page run one style sheet and one script, both known by their hash, and load nothing at all.
@@ -11,51 +11,28 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import ChainableUndefined, Environment, FileSystemLoader
 from markupsafe import Markup
 
 from onsa.language import chosen, tell
 from onsa.language.page import tell_page
-from onsa.report import charts, words
+from onsa.report import words
+from onsa.report.drawing import charts
 from onsa.report.scores import Facts
-from onsa.report.sections import cores, flips, measures, provenance, results, stages, training
-from onsa.report.verdict import verdict
 
+# Anchor (and template), heading, and what makes the view; a view of None leaves the section out.
 Sections = tuple[tuple[str, str, Callable[[Facts], Any]], ...]
 HERE = Path(__file__).parent
 
-# Anchor (and template), heading, and what makes the view; a view of None leaves the section out.
-SECTIONS: Sections = (
-    ("scores", "All scores", results.scores),
-    ("measures", "Figures over all rows", measures.measures),
-    ("normalised", "Average normalised score", measures.normalised),
-    ("stages", "The seesaw, stage by stage", stages.stages),
-    ("retention", "What each task kept", stages.retention),
-    ("untrained", "Tasks that were not trained", results.untrained),
-    ("flips", "Examples that flipped", flips.flips),
-    ("additions", "Tasks added later", results.additions),
-    ("overlap", "Overlap of the cores", cores.overlap),
-    ("transfer", "What one task does for another", cores.transfer),
-    ("groups", "Groups and their order", cores.groups),
-    ("cores", "Where the cores lie", cores.cores),
-    ("angles", "Fine-tuned angles", training.angles),
-    ("curves", "Loss while training", training.curves),
-    ("best_state", "Scores while training", training.best_state),
-    ("fusion", "Fusion", training.fusion),
-    ("held", "What was held, and the proof", training.held),
-    ("cost", "Cost", results.cost),
-    ("tasks", "Tasks and their data", provenance.tasks),
-    ("prompts", "How it was asked", provenance.prompts),
-    ("provenance", "Where it comes from", provenance.provenance),
-)
 
+class Said(NamedTuple):
+    """What the first screen says."""
 
-def render(facts: Facts) -> str:
-    """The page, from the JSON value of `report.json`; sections without facts are left out."""
-    facts = words.printable(facts)
-    return render_page(facts, SECTIONS, verdict(facts), results.first_card(facts))
+    headline: str
+    sentences: list[str]
+    alarms: tuple[str, ...] = ()
 
 
 def render_page(facts: Facts, sections: Sections, said: Any, card: Any = None) -> str:

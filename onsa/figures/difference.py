@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from onsa.figures.flipping import flip_of
+from onsa.figures.record import COSTS, Record
 from onsa.metrics.intervals import clustered_interval
-from onsa.report.comparison import Comparison, compare
-from onsa.report.flipping import flip_of
-from onsa.report.record import COSTS, Record
-from onsa.report.scores import Facts, metrics_of, score_in
+from onsa.report.comparison import compare_pair
+from onsa.report.scores import Facts, score_in
 from onsa.report.verdict import describe
 from onsa.report.words import listed, plural
 
@@ -33,12 +33,6 @@ def difference(first: Record, second: Record) -> Facts:
     }  # fmt: skip
     said = [_said(each) for each in pairs if each["results"]]
     return {**facts, "headline": _headline(facts, said), "sentences": said[1:]}
-
-
-def comparison(pair: Facts) -> Comparison:
-    """The two ends of a pair, judged; by the paired test, Holm-corrected over the tasks."""
-    before, after = pair["results"]
-    return compare(before, after, metrics_of(pair), pair["flips"])
 
 
 def _labels(first: Record, second: Record) -> list[tuple[str, str]]:
@@ -213,7 +207,7 @@ def _words(pair: Facts) -> str:
         rows = sum(score.n or 0 for task in pair["tasks"]
                    if (score := score_in(pair["results"][0], str(task.get("name")))))  # fmt: skip
         return f"the same score on each of {plural(rows, 'row')}"
-    return describe(comparison(pair))
+    return describe(compare_pair(pair))
 
 
 def _headline(facts: Facts, said: Sequence[str]) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from onsa.report import charts, svg
 from onsa.report.comparison import by_intervals
+from onsa.report.drawing import charts, svg
 from onsa.report.scores import Facts, Metric, baselines_of, is_branch, metrics_of, score_in
 from onsa.report.words import MISSING, number, percent, signed
 

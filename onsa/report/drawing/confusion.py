@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from onsa.language import columns
-from onsa.report.svg import LEVELS, element, picture
+from onsa.report.drawing.svg import LEVELS, element, picture
 
 CELL, EDGE = 34.0, 8.0  # of a box; what is left free around
 LETTERS = 16  # of a label; a wide letter counts as two

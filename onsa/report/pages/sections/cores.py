@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from onsa.report import charts
+from onsa.report.drawing import charts
+from onsa.report.drawing.svg import LEVELS, shade
 from onsa.report.scores import Facts
-from onsa.report.svg import LEVELS, shade
 from onsa.report.words import MISSING, decimal, number, percent, signed
 
 

@@ -6,9 +6,8 @@ from typing import Any
 
 from onsa.inspection.words import FINDINGS, cleaning_lines, headline, search_notes
 from onsa.report import words
-from onsa.report.bars import Bin, count_bar, histogram_panel
-from onsa.report.page import Sections, render_page
-from onsa.report.ranking_page import Said
+from onsa.report.drawing.bars import Bin, count_bar, histogram_panel
+from onsa.report.pages.frame import Said, Sections, render_page
 from onsa.report.scores import Facts
 
 MOST_BARS = 80  # labels or languages; more are added up

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from onsa.language import columns
-from onsa.report.charts import symbol
+from onsa.report.drawing.charts import symbol
+from onsa.report.drawing.svg import Axis, coordinate, element, picture, score_axis, tick_text
 from onsa.report.scores import Metric, Score
-from onsa.report.svg import Axis, coordinate, element, picture, score_axis, tick_text
 
 WIDTH, HEIGHT = 420, 260
 LEFT, RIGHT, TOP, BOTTOM = 48, 20, 14, 30

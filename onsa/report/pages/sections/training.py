@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onsa.report import charts
+from onsa.report.drawing import charts
 from onsa.report.scores import Facts, Score, metric_of, metrics_of
 from onsa.report.words import number
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from onsa.report.confusion import confusion_picture
+from onsa.report.drawing.confusion import confusion_picture
 from onsa.report.scores import Facts, Score, compared_results, metric_of, tuned_result
 from onsa.report.words import MISSING, number, short_told_name
 

@@ -1,0 +1,1 @@
+"""Pages: each from one JSON value, in one frame."""
