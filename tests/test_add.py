@@ -70,23 +70,35 @@ def test_a_share_of_all_that_was_learned_is_held_when_asked_for(
     assert list(load_state(run.folder).cores) == ["echo", "upper", "after", "x"]
 
 
+@pytest.mark.parametrize("before", ["export", "write_report", "save_state"])
 def test_an_added_run_goes_on_where_it_was_killed(
-    recipe: Keys, more: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    recipe: Keys,
+    more: Callable[[str], dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
 ) -> None:
+    """The report tells of it once, however far the first time came. Goes red where
+    `without_unfinished` hands the figures on as they are."""
     import onsa.commands.add as add
 
     run = onsa.tune(**recipe(method="full"))
+    earlier = read_json(run / "report.json")
 
     def killed(*given: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(add, "save_state", killed)
+        patch.setattr(add, before, killed)
         with pytest.raises(KeyboardInterrupt):
             add_by_recipe(run.folder, more("x"))
     again = add_by_recipe(run.folder, more("x"))
     assert all(record.reused for record in again.history)
     assert load_state(run.folder).additions == 1
+    told = read_json(run / "report.json")
+    assert [entry["task"] for entry in told["additions"]] == [["x"]]
+    assert [task["name"] for task in told["tasks"]] == ["echo", "upper", "after", "x"]
+    names = [record.name for record in again.history]
+    assert [step["name"] for step in told["steps"]] == [s["name"] for s in earlier["steps"]] + names
 
 
 def test_replay_mixes_in_a_share_of_what_is_still_there(

@@ -20,7 +20,7 @@ from onsa.data.budget import tokens_of_an_epoch
 from onsa.data.split import sample_rows
 from onsa.errors import InputError
 from onsa.evaluation.scoring import run_scoring
-from onsa.figures.additions import with_addition
+from onsa.figures.additions import with_addition, without_unfinished
 from onsa.masks import ParameterMask, union
 from onsa.models.base_model import check_model, position_count
 from onsa.models.carried import another_head
@@ -84,7 +84,7 @@ def add_by_recipe(
     """
     home = home or Path.cwd()
     state = load_state(folder)
-    facts, _ = read_report(folder)
+    facts = without_unfinished(read_report(folder)[0], state.additions)
     recipe = recipe_of_addition(raw, state, folder, where)
     require_trainable(recipe.tasks)
     new = load_tasks(recipe.tasks, home, recipe.seed)
@@ -174,8 +174,8 @@ def _add(
     state = _next(run, state, home, trained["weights"], {**(state.cores or cores), label: core})
     export(run, trained["weights"])
     facts = with_addition(facts, run, new, scores, held, settings.replay, command)
-    save_state(run, state)
     write_report(run.folder, facts)
+    save_state(run, state)  # last: from here on the addition counts
     return run
 
 

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from onsa.run import Run
     from onsa.tasks import Task
 
+GROWING = ("tasks", "curves", "held", "notes", "steps")  # sections that an addition appends to
+
+
+def without_unfinished(facts: dict[str, Any], finished: int) -> dict[str, Any]:
+    """The figures without an addition that was cut off before the run's state knew of it."""
+    additions = facts.get("additions", [])
+    if len(additions) <= finished:
+        return facts
+    before = additions[finished].get("before", {})
+    earlier = {key: facts.get(key, [])[:count] for key, count in before.items()}
+    return {**facts, **earlier, "additions": additions[:finished]}
+
 
 def with_addition(
     facts: dict[str, Any],
@@ -35,6 +47,7 @@ def with_addition(
             (r.facts["held_heads"]["tasks"] for r in run.history if "held_heads" in r.facts), []
         ),
         "replay_share": replay_share,
+        "before": {key: len(facts.get(key, [])) for key in GROWING},
         "results": [
             result_of(run, label, roles.get(label, "baseline"), found)
             for label, found in scores.items()
@@ -46,12 +59,12 @@ def with_addition(
             for task in run.tasks
         ],
     }
-    return {
-        **facts,
-        "tasks": facts.get("tasks", []) + [task_facts(task, run.folder) for task in new],
-        "additions": [*facts.get("additions", []), entry],
-        "curves": facts.get("curves", []) + curves(run),
-        "held": facts.get("held", []) + held(run),
-        "notes": facts.get("notes", []) + run.notes + training_notes(run),
-        "steps": facts.get("steps", []) + steps(run),
+    more = {
+        "tasks": [task_facts(task, run.folder) for task in new],
+        "curves": curves(run),
+        "held": held(run),
+        "notes": run.notes + training_notes(run),
+        "steps": steps(run),
     }
+    grown = {key: facts.get(key, []) + more[key] for key in GROWING}
+    return {**facts, **grown, "additions": [*facts.get("additions", []), entry]}
