@@ -140,10 +140,27 @@ def test_a_budget_of_minutes_counts_what_is_done_beside_training(path: Path) -> 
     assert pilots[0]["other_seconds"] < pilots[1]["other_seconds"]
 
 
+def test_a_way_that_does_not_fit_the_model_is_told_before_any_trains(
+    tiny_model: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goes red where a comparison does not look for what its ways name (`check_choices`)."""
+    named = {"label": "odd", "method": "lora", "target_modules": ["no_such_module"]}
+    path = recipe_in(tmp_path, tiny_model())
+    path.write_text(path.read_text() + f"baselines: [{json.dumps(named)}]\n", encoding="utf-8")
+    said: list[str] = []
+    monkeypatch.setattr("onsa.progress.Progress.say", lambda self, line: said.append(line))
+    compare(path, ["method=full"], methods=["base", "full", "odd"])
+    fails = next(number for number, line in enumerate(said) if line.startswith("odd failed: "))
+    begins = next(number for number, line in enumerate(said) if line.startswith("base, seed"))
+    assert "no_such_module" in said[fails]
+    assert fails < begins
+    assert not any(line.startswith("odd, seed") for line in said)
+
+
 def test_a_budget_that_is_spent_at_once_fails_that_way_alone(path: Path) -> None:
     ended = onsa("compare", path, "--methods", "base,full", "--budget", "flops=10")
     assert ended.code == 0
-    assert "full failed: full: flops=10 is spent before anything is trained" in ended.err
+    assert "full failed: --budget: flops=10 is spent before anything is trained" in ended.err
     assert "Train nothing" in ended.out
 
 

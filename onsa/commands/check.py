@@ -40,19 +40,20 @@ def check_recipe(path: Path, overrides: list[str]) -> dict[str, Any]:
     """
     recipe = read_recipe(path, overrides)
     home = path.resolve().parent
-    tasks, untrained, model_folder, encoder, notes = make_ready(recipe, home, ways_of(recipe))
-    weights = Weights(model_folder)
+    ready = make_ready(recipe, home, ways_of(recipe))
+    tasks, untrained, encoder = ready.tasks, ready.untrained_tasks, ready.encoder
+    weights = Weights(ready.model_folder)
     facts = [task_facts(task, encoder) for task in tasks]
     return {
         "method": recipe.method,
         "baselines": [baseline.label for baseline in recipe.baselines],
-        "model": {"folder": str(model_folder), "parameters": weights.entry_count},
+        "model": {"folder": str(ready.model_folder), "parameters": weights.entry_count},
         "tasks": facts,
         "untrained_tasks": {task.name: len(task.evaluation) for task in untrained},
         "asked": [asked_facts(task, encoder) for task in untrained if task.mode == "requests"],
         "parameters": parameters_by_place(weights),
         "estimate": estimate(recipe, tasks, encoder, weights),
-        "notes": notes + data_notes(tasks),
+        "notes": ready.notes + data_notes(tasks),
     }
 
 

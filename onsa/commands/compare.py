@@ -23,7 +23,7 @@ from onsa.figures.ranking import Outcome, rank
 from onsa.figures.rows import write_rows
 from onsa.files import write_json, write_text
 from onsa.models.base_model import position_count
-from onsa.prepare.checks import check_adapters, check_rows
+from onsa.prepare.checks import check_adapters, check_choices, check_rows
 from onsa.prepare.ready import Ready, begin_run, identity, make_ready
 from onsa.progress import Progress
 from onsa.recipe.schema import Recipe
@@ -132,18 +132,30 @@ def _compare(compared: Comparison, take: str | None, command: str) -> Path:
 
 
 def _divide(compared: Comparison) -> dict[str, int | InputError | None]:
-    """What each way may train for the budget, or why it cannot."""
+    """What each way may train for the budget, or why it cannot; all are looked at before the first
+    of them trains."""
     found: dict[str, int | InputError | None] = {}
     for way in compared.ways:
         try:
             _require_fit(compared, way)
+        except InputError as fault:
+            found[way.label] = _refused(compared, way, fault)
+    for way in compared.ways:
+        if way.label in found:
+            continue
+        try:
             found[way.label] = tokens_for(
                 way, compared.budget, compared.recipe, compared.ready, compared.folder,
                 compared.progress,
             )  # fmt: skip
         except InputError as fault:
-            found[way.label] = fault
+            found[way.label] = _refused(compared, way, fault)
     return found
+
+
+def _refused(compared: Comparison, way: Way, fault: InputError) -> InputError:
+    compared.progress.say(f"{way.label} failed: {fault}")
+    return fault
 
 
 def _require_fit(compared: Comparison, way: Way) -> None:
@@ -152,7 +164,8 @@ def _require_fit(compared: Comparison, way: Way) -> None:
         return
     ready = compared.ready
     own = way.recipe(compared.recipe, compared.recipe.seed, None)
-    settings = {way.label: way.method.settings(**own.settings)}
+    settings = {"": way.method.settings(**own.settings)}  # the refusal names the way already
+    check_choices(settings, ready.model)
     virtual_tokens = check_adapters(settings, own, ready.model_folder, ready.encoder)
     if virtual_tokens:
         positions = position_count(ready.model_folder, own.trust_remote_code)
@@ -168,11 +181,11 @@ def _expect(compared: Comparison, tokens: dict[str, int | InputError | None]) ->
 
 def _attempt(compared: Comparison, way: Way, seed: int, tokens: int | InputError | None) -> Outcome:
     """One way with one seed: its scores and costs, or why there are none."""
+    if isinstance(tokens, InputError):
+        return Outcome(way.label, seed, why=" ".join(str(tokens).split()))
     number = compared.seeds.index(seed) + 1
     compared.progress.say(f"{way.label}, seed {seed} ({number} of {len(compared.seeds)})")
     try:
-        if isinstance(tokens, InputError):
-            raise tokens
         run = _begin(compared, way, seed, tokens)
         try:
             return _outcome(run, way, _carry_out(run, way))

@@ -147,7 +147,7 @@ def tokens_for(
     if tokens < 1:
         raise InputError(
             f"{budget.kind}={budget.amount:g} is spent before anything is trained",
-            where=way.label,
+            where="--budget",
             way_out="give more, or leave this method out",
         )
     return round(tokens)

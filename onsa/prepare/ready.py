@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from onsa.data.encoding import Encoder
 from onsa.errors import InputError
-from onsa.models.base_model import check_model, find_model, position_count
+from onsa.models.base_model import Checked, check_model, find_model, position_count
 from onsa.models.importing import import_base, import_with_heads, needs_import
 from onsa.prepare.checks import (
     Ways,
@@ -55,6 +55,7 @@ class Ready(NamedTuple):
     untrained_tasks: list[Task]  # scored only
     model_folder: Path
     encoder: Encoder
+    model: Checked
     notes: list[str]  # what a person should know before anything is trained
 
 
@@ -109,7 +110,7 @@ def make_ready(recipe: Recipe, base_folder: Path, ways: Ways) -> Ready:
         *unknown_notes(tasks, encoder),
         *request_notes(untrained, encoder, positions),
     ]
-    return Ready(tasks, untrained, model_folder, encoder, notes)
+    return Ready(tasks, untrained, model_folder, encoder, model, notes)
 
 
 def open_run(
