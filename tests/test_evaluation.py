@@ -19,7 +19,7 @@ from onsa.losses import token_losses
 from onsa.metrics.passing import pass_at_k
 from onsa.tasks import Task, find_kind
 from onsa.tasks._confined import Limits, Outcome, Program
-from onsa.training.trainer import _Collator
+from onsa.training.collators import PlainCollator
 
 WORDS = ["ba", "be bi bo", "bu ba be bi bo bu", "音叉", "x" * 30]
 
@@ -93,7 +93,7 @@ def test_logits_only_where_tokens_are_trained_give_the_same_losses(
 ) -> None:
     found = scorer(2)
     encoded = [found.encoder.encode(example(word)) for word in WORDS]
-    batch = _Collator(0, ["a", "b"])([(number % 2, row) for number, row in enumerate(encoded)])
+    batch = PlainCollator(0, ["a", "b"])([(number % 2, row) for number, row in enumerate(encoded)])
     with torch.inference_mode():
         losses, owners = token_losses(found.model, dict(batch))
         logits = found.model(batch["input_ids"], attention_mask=batch["attention_mask"]).logits

@@ -21,8 +21,8 @@ from onsa.errors import InputError
 from onsa.files import read_json
 from onsa.losses import token_losses
 from onsa.models.positions import first_position
+from onsa.training.collators import PlainCollator
 from onsa.training.packing import PackingCollator, measure_neighbours, require_apart
-from onsa.training.trainer import _Collator
 from tests.conftest import ARCHITECTURES
 
 TinyModel = Callable[..., Path]
@@ -64,7 +64,7 @@ def test_pain_P16_no_token_sees_another_document(
     keys = {"initializer_range": 0.3, **({"sliding_window": 6} if architecture in WINDOW else {})}
     model = load(tiny_model(architecture, **keys), kernel)
     rows = rows_of(9, 14, 5, 20, 1, 7)
-    collate = PackingCollator(_Collator(0, ["a", "b"]), 0, 32, first_position(model.config))
+    collate = PackingCollator(PlainCollator(0, ["a", "b"]), 0, 32, first_position(model.config))
     found = logits_by_row(model, collate(rows), rows)
     for number, (_, row) in enumerate(rows):
         alone = logits(model, torch.tensor([row.ids]), None)[0]
@@ -131,7 +131,7 @@ def test_pain_P16_virtual_tokens_are_seen_by_the_try_too(
 def test_the_loss_is_the_same_packed_or_not(tiny_model: TinyModel, architecture: str) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny_model(architecture)).eval()
     rows = rows_of(9, 14, 5, 20, 1, 7)
-    plain = _Collator(0, ["a", "b"])
+    plain = PlainCollator(0, ["a", "b"])
     packed = PackingCollator(plain, 0, 32, first_position(model.config))
     found = []
     for collate in (plain, packed):

@@ -22,9 +22,10 @@ from onsa.files import read_json
 from onsa.losses import token_losses
 from onsa.recipe.training import Training
 from onsa.run import Run
+from onsa.training.collators import collator, weights_of_losses
 from onsa.training.noise import noisy_embeddings, set_dropout
 from onsa.training.train import train
-from onsa.training.trainer import PlannedTrainer, collator, weights_of_losses
+from onsa.training.trainer import PlannedTrainer
 from onsa.weights import Weights
 from tests.breaking_off import break_off_at
 from tests.conftest import write_rows
