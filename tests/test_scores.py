@@ -401,7 +401,7 @@ def test_classes_of_a_report() -> None:
         kind = dataclasses.replace(
             find_kind("generate"), classes=lambda replies, rows, settings: (truth, list(replies))
         )
-        patch.setattr("onsa.tasks.find_kind", lambda name: kind)
+        patch.setattr("onsa.tasks._task.find_kind", lambda name: kind)
         found = classes_of(task_of("generate", truth), {"replies": replies, "scores": []})
     assert found is not None
     assert found["classes"] == 40
