@@ -94,11 +94,19 @@ TASKS: dict[str, dict[str, Any]] = {
     "tiny_unsafe": {"output_type": "generate_until", "unsafe_code": True},
     "tiny_code": {"output_type": "multiple_choice", "doc_to_text": "x"},
     "tiny_hub": {"output_type": "multiple_choice", "dataset_path": "nobody/nothing"},
-    "tiny_bleu": {
+    "tiny_f1": {
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{question}}",
+        "doc_to_target": "gold",
+        "doc_to_choice": "choices",
+        "metric_list": [{"metric": "f1", "aggregation": "f1", "higher_is_better": True}],
+    },
+    "tiny_translation": {
         "output_type": "generate_until",
         "doc_to_text": "{{question}}",
         "doc_to_target": "{{answer}}",
-        "metric_list": [{"metric": "bleu", "aggregation": "bleu", "higher_is_better": True}],
+        "generation_kwargs": {"until": ["\n\n"], "max_gen_toks": 12, "do_sample": False},
+        "metric_list": [{"metric": "bleu"}, {"metric": "ter"}, {"metric": "chrf"}],
     },
 }  # fmt: skip
 
@@ -231,6 +239,38 @@ def test_texts_are_generated_as_the_library_generates_them(
 
 
 @needs_library
+@pytest.mark.parametrize("metric", ["bleu", "chrf", "ter"])
+def test_translations_are_scored_by_row_and_together(
+    home: Path, tiny_model: TinyModel, metric: str
+) -> None:
+    """Red when the mean over rows stands under the name of the library's figure of all rows."""
+    import sacrebleu
+
+    by_sacrebleu = {
+        "bleu": sacrebleu.corpus_bleu, "chrf": sacrebleu.corpus_chrf, "ter": sacrebleu.corpus_ter
+    }[metric]  # fmt: skip
+    model = tiny_model("llama", initializer_range=0.5)
+    asked = {"kind": "lm_eval:tiny_translation", "metric": metric}
+    found, told = evaluated(home, model, **{metric: asked})
+    theirs = harness(home, model, "tiny_translation")["results"]["tiny_translation"]
+    figures = found["measures"][metric]
+    assert f"{metric} by row" not in figures
+    for name in ("bleu", "chrf", "ter"):
+        assert figures[name]["mean"] == pytest.approx(theirs[f"{name},none"])
+    label = next(iter(told["scores"]))
+    said = told["scores"][label]["0"][metric]
+    answers = [str(row["answer"]) for row in rows()[:ROWS]]
+    one_by_one = [
+        by_sacrebleu([reply], [[answer]]).score
+        for reply, answer in zip(said["replies"], answers, strict=True)
+    ]
+    assert said["scores"] == pytest.approx(one_by_one)
+    assert told["tasks"][metric]["metric"] == f"{metric} by row"
+    assert told["tasks"][metric]["higher_is_better"] is (metric != "ter")
+    assert found["scores"][metric]["low"] < found["scores"][metric]["high"]
+
+
+@needs_library
 def test_likelihoods_of_texts_are_the_library_s(home: Path, tiny_model: TinyModel) -> None:
     """Red when a text that is longer than the model's positions is cut, or its windows differ."""
     model = tiny_model("llama", max_position_embeddings=64)
@@ -241,8 +281,6 @@ def test_likelihoods_of_texts_are_the_library_s(home: Path, tiny_model: TinyMode
     plain, last = (harness(home, model, name) for name in ("tiny_plain", "tiny_last"))
     for name, theirs, key in (("plain", plain, "tiny_plain"), ("last", last, "tiny_last")):
         for metric, figure in found["measures"][name].items():
-            if name == "plain" and metric == "bits_per_byte":
-                continue  # stands for the mean over rows
             want = theirs["results"][key][f"{metric},none"]
             assert figure["mean"] == pytest.approx(want, rel=1e-4), metric
     label = next(iter(told["scores"]))
@@ -302,7 +340,7 @@ def test_it_is_scored_beside_trained_tasks_and_shown_by_check(
         ("tiny_unsafe", {}, "runs programs that the model writes"),
         ("tiny_code", {}, "names Python code of its own"),
         ("tiny_hub", {}, "cannot be loaded"),
-        ("tiny_bleu", {}, "none of its metrics (bleu) is a mean over rows"),
+        ("tiny_f1", {}, "none of its metrics (f1) is a figure of one row"),
         ("tiny_choice", {"metric": "acc_nrom"}, "did you mean 'acc_norm,none'?"),
         ("tiny_choice", {"eval_rows": 13}, "eval_rows is 13, and there are 12"),
         ("tiny_choice", {"include_path": "none"}, "is no folder"),

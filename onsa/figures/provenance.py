@@ -81,6 +81,7 @@ def task_facts(task: Task, folder: Path | None = None) -> dict[str, Any]:
         "how": task.how,
         "agreement": task.agreement(folder / VERDICTS) if folder else None,
         "higher_is_better": task.higher_is_better,
+        "is_share": task.is_share,
         "lower_is_better": sorted(task.lower_is_better),
         "train_rows": len(task.train),
         "eval_rows": len(task.evaluation),

@@ -136,7 +136,7 @@ def metric_of(task: Facts, scores: list[Score]) -> Metric:
     told = task.get("higher_is_better")
     lower = any(word in words for word in ("loss", "perplexity", "error", "mae", "mse"))
     higher_is_better = not lower if told is None else bool(told)
-    shares = all(0 <= score.mean <= 1 for score in scores)
+    shares = task.get("is_share", True) and all(0 <= score.mean <= 1 for score in scores)
     return Metric(name, higher_is_better, shares and higher_is_better and not is_number)
 
 

@@ -15,9 +15,16 @@ from onsa.data.requests import requests_of
 from onsa.errors import InputError, did_you_mean, shortened
 from onsa.metrics.intervals import Measures
 from onsa.tasks._harness import library, quiet
-from onsa.tasks._harness_settings import LmEval, filters_of, label, opened, split_metric
+from onsa.tasks._harness_settings import (
+    OF_ONE_ROW,
+    LmEval,
+    filters_of,
+    is_mean,
+    label,
+    opened,
+    split_metric,
+)
 
-ROW_METRIC = "bits_per_byte"  # no mean over rows, but a figure of each row all the same
 # Aggregations that are quick enough for a thousand resamples.
 QUICK = {"mean", "nanmean", "median", "perplexity", "weighted_perplexity", "bits_per_byte", "f1",
          "matthews_corrcoef", "brier_score"}  # fmt: skip
@@ -26,13 +33,15 @@ Figures = Mapping[str, Mapping[str, Any]]  # of one row: by filter, by metric
 
 
 def chosen_metric(task: Any, wanted: str | None) -> str:
-    """The metric of a row, with its filter: the one asked for, or the first that is a mean."""
-    metrics, filters = list(task.aggregation()), filters_of(task)
-    fit = [m for m in metrics if _is_mean(task.aggregation()[m]) or m == ROW_METRIC]
+    """The metric of a row, with its filter: the one asked for, or the first that is a mean, or the
+    first that is a figure of one row as well."""
+    metrics, filters = task.aggregation(), filters_of(task)
+    fit = [metric for metric, aggregate in metrics.items() if is_mean(aggregate)]
+    fit += [metric for metric in metrics if metric in OF_ONE_ROW and metric not in fit]
     if not fit:
         raise InputError(
-            f"none of its metrics ({', '.join(metrics)}) is a mean over rows, which intervals and "
-            "comparisons are made of",
+            f"none of its metrics ({', '.join(metrics)}) is a figure of one row, which intervals "
+            "and comparisons are made of",
             where=f"lm_eval:{task.config.task}",
             way_out="choose another task",
         )
@@ -52,12 +61,12 @@ def score_all(
 ) -> list[float]:
     """The chosen metric of each row."""
     metric, filtered = split_metric(settings.metric or "")
-    aggregate = opened(settings).aggregation().get(metric)
+    aggregate = opened(settings).aggregation()[metric]
     values = []
     for figures, example in zip(_figures(replies, examples, settings), examples, strict=True):
         value = figures[filtered].get(metric)
-        if metric == ROW_METRIC and value is not None and aggregate is not None:
-            value = aggregate([value])
+        if not is_mean(aggregate) and value is not None:
+            value = _together(aggregate, [value])
         if not isinstance(value, (int, float, np.number)) or not math.isfinite(value):
             raise InputError(
                 f"the task gives no {metric} for this row",
@@ -152,11 +161,6 @@ def _together(aggregate: Callable[[list[Any]], Any], values: list[Any]) -> float
         return math.nan
 
 
-def _is_mean(aggregate: Any) -> bool:
-    own = library("api.metrics")
-    return aggregate in (own.mean, own.nanmean, np.mean, np.nanmean)
-
-
 def _is_quick(aggregate: Any) -> bool:
     known = library("api.registry").AGGREGATION_REGISTRY
-    return any(known.get(name) is aggregate for name in QUICK) or _is_mean(aggregate)
+    return any(known.get(name) is aggregate for name in QUICK) or is_mean(aggregate)

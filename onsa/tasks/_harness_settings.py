@@ -6,12 +6,13 @@ import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import Field
 
 from onsa.errors import InputError
 from onsa.settings import Settings
 from onsa.tasks import Mode
-from onsa.tasks._harness import open_task
+from onsa.tasks._harness import library, open_task
 
 RowCount = Annotated[int, Field(ge=1, strict=True)]
 
@@ -19,11 +20,14 @@ FEWSHOT_SEED = 1234  # the library's own
 # Metrics that are shares of something, by their names; others may have any range.
 SHARE = re.compile(r"(acc|accuracy|exact_match|em|f1|pass|prompt_level)(?![a-z]).*")
 
+# Metrics of all rows together that are figures of one row as well, which is all of them then.
+OF_ONE_ROW = ("bits_per_byte", "bleu", "chrf", "chrf++", "ter")
+
 
 class LmEval(Settings):
     task: str = Field(description="its name there, which may also stand in 'kind: lm_eval:name'")
     metric: str | None = Field(
-        None, description="that scores a row, such as acc_norm; else the first that is a mean"
+        None, description="that scores a row, such as acc_norm; else the first that can"
     )
     num_fewshot: int | None = Field(
         None, ge=0, le=1000, strict=True, description="examples before each question"
@@ -53,8 +57,11 @@ class LmEval(Settings):
 
     @property
     def metric_name(self) -> str:
-        """As reports have it: with its filter where the task has several."""
-        return label(*split_metric(self.metric or ""), filters_of(opened(self)))
+        """As reports have it: with its filter where the task has several; the mean of what is no
+        mean in the library says so."""
+        task, (metric, filtered) = opened(self), split_metric(self.metric or "")
+        name = label(metric, filtered, filters_of(task))
+        return name if is_mean(task.aggregation().get(metric)) else f"{name} by row"
 
     @property
     def higher_is_better(self) -> bool:
@@ -90,3 +97,9 @@ def split_metric(metric: str) -> tuple[str, str]:
 
 def label(metric: str, filtered: str, filters: Sequence[str]) -> str:
     return metric if len(filters) == 1 else f"{metric} ({filtered})"
+
+
+def is_mean(aggregate: Any) -> bool:
+    """Whether the library takes the mean over rows."""
+    own = library("api.metrics")
+    return aggregate in (own.mean, own.nanmean, np.mean, np.nanmean)
