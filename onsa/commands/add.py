@@ -127,6 +127,34 @@ def _add(
     command: str,
 ) -> Run:
     settings = Addition(**run.recipe.settings)
+    new, replayed = _rows(run, state, settings, new)
+    name = f"add/{state.additions + 1}"
+    state = _grown(run, name, state, wanted)
+    cores = state.cores
+    if settings.core_share or not cores:
+        cores = {"earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)}
+    held = _held(run, cores, settings)
+    ends = _train(run, name, state, new, replayed, held)
+    run.tasks = [*state.tasks, *new]
+    scores = {
+        label: run_scoring(
+            run, f"score/{name}/{label.split()[0]}", weights=weights, tasks=run.tasks
+        )
+        for label, weights in ends.items()
+    }
+    label = " + ".join(task.name for task in new)
+    core = _core(run, f"{name}/core", state.weights, ends["held"], settings)
+    state = _next(run, state, home, ends["held"], {**(state.cores or cores), label: core})
+    export(run, ends["held"])
+    write_report(run.folder, with_addition(facts, run, new, scores, held, settings.replay, command))
+    save_state(run, state)  # last: from here on the addition counts
+    return run
+
+
+def _rows(
+    run: Run, state: State, settings: Addition, new: list[Task]
+) -> tuple[list[Task], list[Task]]:
+    """The new tasks and those that are replayed, checked, with what people should know of them."""
     positions = position_count(state.model_folder, run.recipe.trust_remote_code)
     check_rows([*new, *state.tasks], run.encoder, positions)
     new = kept_apart(new, run.recipe.tasks, [*state.tasks, *new])
@@ -139,12 +167,19 @@ def _add(
         *unknown_notes(new, run.encoder),
     ):
         run.warn(note)
-    name = f"add/{state.additions + 1}"
-    state = _grown(run, name, state, wanted)
-    cores = state.cores
-    if settings.core_share or not cores:
-        cores = {"earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)}
-    held = _held(run, cores, settings)
+    return new, replayed
+
+
+def _train(
+    run: Run,
+    name: str,
+    state: State,
+    new: list[Task],
+    replayed: list[Task],
+    held: ParameterMask | None,
+) -> dict[str, Weights]:
+    """What is compared: the weights as they were, trained on with cores held, and without."""
+    settings = Addition(**run.recipe.settings)
     run.progress.expect(_tokens_to_train(run, settings, new, replayed))
     run.path = "held"
     finished = [task.name for task in state.tasks if task.head is not None]
@@ -162,21 +197,7 @@ def _add(
         run.path = "plain sequence"
         plain = run_training(run, f"{name}/plain", start=state.weights, tasks=new)
         ends["plain sequence"] = plain["weights"]
-    run.tasks = [*state.tasks, *new]
-    scores = {
-        label: run_scoring(
-            run, f"score/{name}/{label.split()[0]}", weights=weights, tasks=run.tasks
-        )
-        for label, weights in ends.items()
-    }
-    label = " + ".join(task.name for task in new)
-    core = _core(run, f"{name}/core", state.weights, trained["weights"], settings)
-    state = _next(run, state, home, trained["weights"], {**(state.cores or cores), label: core})
-    export(run, trained["weights"])
-    facts = with_addition(facts, run, new, scores, held, settings.replay, command)
-    write_report(run.folder, facts)
-    save_state(run, state)  # last: from here on the addition counts
-    return run
+    return ends
 
 
 def _wanted(recipe: Recipe, state: State, new: list[Task]) -> Wanted:
