@@ -21,7 +21,6 @@ class PeakMemory:
     def __enter__(self) -> PeakMemory:
         import torch
 
-        gc.collect()
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         else:
@@ -38,8 +37,22 @@ class PeakMemory:
             self.bytes = _resident_peak()
 
 
+def release_memory() -> None:
+    """Free what ended work has left behind, so that what comes next has room.
+
+    A trainer, its model and its optimizer hold each other: nothing but the garbage collector frees
+    them, and of so few objects it does not think of itself.
+    """
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    _give_back_freed()
+
+
 def _give_back_freed() -> None:
-    """What an earlier training freed would count to the next: the allocator keeps it for itself."""
+    """To the system: the C library keeps what was freed for itself."""
     # Elsewhere than with glibc there is no such call.
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -25,6 +25,7 @@ from onsa.files import digest_of_json, publish_folder, read_json, write_json
 from onsa.masks import ParameterMask
 from onsa.models.saving import copy_companions
 from onsa.progress import Progress, clock
+from onsa.resources import release_memory
 from onsa.weights import Weights
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ class Run:
         partial = folder.with_name(f".{folder.name}.partial")
         partial.mkdir(parents=True, exist_ok=True)
         step = Step(name, partial, self)
+        release_memory()
         started = time.monotonic()
         try:
             result = _write_down(function(step, **inputs), partial)

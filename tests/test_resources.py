@@ -1,14 +1,21 @@
-"""The peak of memory is that of the work measured, not of what was there and freed before."""
+"""The peak of memory is that of the work measured; what a step leaves behind is freed."""
 
 from __future__ import annotations
 
 import sys
+import weakref
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
+import onsa
+from onsa.evaluation import scoring
 from onsa.resources import PeakMemory
+from onsa.training.train import train
 
+Keys = Callable[..., dict[str, Any]]
 SIZE = 300_000_000  # bytes
 
 
@@ -26,3 +33,28 @@ def test_what_was_freed_before_does_not_count() -> None:
     with PeakMemory() as after:
         pass
     assert after.bytes - nothing.bytes < 0.5 * SIZE
+
+
+def test_a_trained_model_is_gone_before_the_next_step(
+    recipe: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goes red where a step does not begin with `release_memory`: the model is scored while the
+    one that was trained, its gradients and its optimizer are still there."""
+    made: list[weakref.ref[Any]] = []
+    alive: list[int] = []
+    train_model, scored_model = train.__kwdefaults__["load"], scoring.load_model
+
+    def load(*given: Any) -> Any:
+        model = train_model(*given)
+        made.append(weakref.ref(model))
+        return model
+
+    def load_to_score(*given: Any) -> Any:
+        alive.append(sum(model() is not None for model in made))
+        return scored_model(*given)
+
+    monkeypatch.setitem(train.__kwdefaults__, "load", load)
+    monkeypatch.setattr(scoring, "load_model", load_to_score)
+    onsa.tune(**recipe(method="full"))
+    assert made
+    assert set(alive) == {0}
