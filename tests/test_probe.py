@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 import onsa
-from onsa import evaluation
 from onsa.commands import asking
 from onsa.commands.asking import LABEL
 from onsa.data.example import Example
 from onsa.errors import InputError
+from onsa.evaluation import scorer as scorers
 from onsa.evaluation.scorer import Scorer
 from onsa.files import read_json
 from onsa.metrics.text import final_number
@@ -148,7 +148,7 @@ def test_only_the_last_reply_tells_choices_apart() -> None:
     scorer.encoder = None  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Scorer, "_losses", lambda scorer, rows: [0.0] * len(rows))
-        patch.setattr(evaluation, "encode_together", encode)
+        patch.setattr(scorers, "encode_together", encode)
         scorer.choose([Example(turns, {"choices": ["A", "B"], "answer": "A"})], lambda n: None)
     assert [(row.reply, row.only_last) for row in read] == [("A", True), ("B", True)]
 
