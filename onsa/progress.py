@@ -18,6 +18,22 @@ Advance = Callable[[int], None]
 SECONDS_BETWEEN_LINES = 10.0
 
 
+def no_advance(n: int) -> None:
+    """Nobody waits."""
+
+
+def in_pieces(advance: Advance, total: int, pieces: int) -> Advance:
+    """To be called for each of so many pieces; what they make of `total` is handed on."""
+    seen = 0
+
+    def advanced(n: int) -> None:
+        nonlocal seen
+        before, seen = seen, seen + n
+        advance(total * seen // pieces - total * before // pieces)
+
+    return advanced
+
+
 @dataclass
 class Tokens:
     """Tokens of all trainings of a run: to come, and done in so many seconds."""

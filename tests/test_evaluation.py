@@ -17,6 +17,7 @@ from onsa.data.example import Example
 from onsa.evaluation.scorer import Scorer
 from onsa.losses import token_losses
 from onsa.metrics.passing import pass_at_k
+from onsa.progress import Advance
 from onsa.tasks import Task, find_kind
 from onsa.tasks._confined import Limits, Outcome, Program
 from onsa.training.collators import PlainCollator
@@ -120,7 +121,7 @@ def test_pass_at_k_of_drawn_replies(tiny_model: Callable[..., Path], tokenizer: 
     task = Task("mine", "code", settings, rows, rows)
     tried: list[str] = []
 
-    def run_all(programs: Sequence[Program], limits: Limits) -> list[Outcome]:
+    def run_all(programs: Sequence[Program], limits: Limits, advance: Advance) -> list[Outcome]:
         tried.extend(program.readings[0] for program in programs)
         return [Outcome(place % 5 == 0) for place in range(len(programs))]
 
@@ -130,8 +131,18 @@ def test_pass_at_k_of_drawn_replies(tiny_model: Callable[..., Path], tokenizer: 
         found = scorer.score(task, rows, seen.append)
         first, tried[:] = list(tried), []
         assert scorer.score(task, rows, seen.append) == found
-    assert len(first) == len(tried) == 25 == sum(seen) / 2
+    assert len(first) == len(tried) == 25 == sum(seen) / 4  # replied, then run, two times
     assert first == tried
     assert len(set(first)) > 10  # drawn, not greedy
     assert found["scores"] == pytest.approx([pass_at_k(5, 1, 2)] * 5)
     assert found["replies"] == first[::5]
+
+
+def test_choices_tell_how_far_they_are(tiny_model: Callable[..., Path], tokenizer: Any) -> None:
+    """Red when all rows are told of at the end."""
+    model = AutoModelForCausalLM.from_pretrained(tiny_model("llama")).eval()
+    rows = [replace(example(word), extra={"choices": list(WORDS)}) for word in WORDS]
+    seen: list[int] = []
+    Scorer(model, Encoder(tokenizer, 200), 4).choose(rows, seen.append)
+    assert sum(seen) == len(rows)
+    assert max(seen) < len(rows)

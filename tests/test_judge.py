@@ -20,6 +20,7 @@ from onsa.metrics.intervals import bootstrap_intervals
 from onsa.prepare.tasks import require_rows
 from onsa.tasks import Task, load_task
 from onsa.tasks import _endpoint as endpoint
+from onsa.tasks._local_judge import LocalJudge
 
 ROWS = [{"prompt": f"Say {n}.", "completion": f"It is {n}."} for n in range(12)]
 
@@ -340,6 +341,16 @@ def test_urls_that_are_refused(url: str, server: Server, tmp_path: Path) -> None
         task_at(server, tmp_path, endpoint=url)
 
 
+@pytest.mark.parametrize("kind", ["judge", "judge_pairs"])
+def test_who_waits_sees_how_far_it_is(server: Server, tmp_path: Path, kind: str) -> None:
+    """Red when the judge is asked without a word: minutes, where the replies took seconds."""
+    task, seen = task_at(server, tmp_path, kind), list[int]()
+    server.answer = lambda order: (200, "[[7]]" if kind == "judge" else "[[A]]")
+    assert task.scoring_takes_time
+    task.scores(["one", "two", "", "four"], task.evaluation, None, seen.append)
+    assert [n for n in seen if n] == [1, 1, 1, 1]
+
+
 def test_a_judge_on_this_machine(
     server: Server, tmp_path: Path, tiny_model: Callable[..., Path]
 ) -> None:
@@ -350,5 +361,32 @@ def test_a_judge_on_this_machine(
     task = task_at(server, tmp_path, endpoint=None, judge_model=str(folder))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("onsa.tasks._judging.MOST_TOKENS", 3)
-        with pytest.raises(InputError, match=r"says nothing that is a verdict|no chat template"):
+        with pytest.raises(InputError, match=r"says nothing that is a verdict"):
             task.scores(["a"], task.evaluation[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LocalJudge, "ask", lambda self, *asked: "[[4]]")
+        assert task.scores(["a"], task.evaluation[:1], tmp_path / "kept") == [3 / 9]
+        patch.setattr(LocalJudge, "ask", lambda self, *asked: pytest.fail("was asked again"))
+        assert task.scores(["a"], task.evaluation[:1], tmp_path / "kept") == [3 / 9]
+    (copied := tmp_path / "plain").mkdir()
+    for path in folder.iterdir():
+        if "chat_template" not in path.name:
+            settings = json.loads(path.read_text()) if path.name == "tokenizer_config.json" else {}
+            settings.pop("chat_template", None)
+            text = json.dumps(settings).encode() if settings else path.read_bytes()
+            (copied / path.name).write_bytes(text)
+    with pytest.raises(InputError, match="has no chat template; choose a judge"):
+        task_at(server, tmp_path, endpoint=None, judge_model=str(copied))
+
+
+def test_a_judge_whose_template_knows_no_system_message(
+    tiny_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Gemma's: what it is told stands before the question."""
+    judge = LocalJudge(tiny_model("llama"))
+    judge.tokenizer.chat_template = (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{% for message in messages %}<{{ message['content'] }}>{% endfor %}"
+    )
+    messages = [{"role": "system", "content": "Rate."}, {"role": "user", "content": "This."}]
+    assert judge._rendered(messages) == "<Rate.\n\nThis.>"

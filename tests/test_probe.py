@@ -147,7 +147,7 @@ def test_only_the_last_reply_tells_choices_apart() -> None:
     scorer = object.__new__(Scorer)
     scorer.encoder = None  # type: ignore[assignment]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Scorer, "_losses", lambda scorer, rows: [0.0] * len(rows))
+        patch.setattr(Scorer, "_losses", lambda scorer, rows, advance: [0.0] * len(rows))
         patch.setattr(scorers, "encode_together", encode)
         scorer.choose([Example(turns, {"choices": ["A", "B"], "answer": "A"})], lambda n: None)
     assert [(row.reply, row.only_last) for row in read] == [("A", True), ("B", True)]

@@ -25,9 +25,9 @@ from onsa.models.head import LIKED, OTHER
 from onsa.models.head_outputs import say
 from onsa.models.heads import head_logits, head_of
 from onsa.models.virtual_tokens import generate, needs_equal_lengths
+from onsa.progress import Advance, in_pieces, no_advance
 
 if TYPE_CHECKING:
-    from onsa.progress import Advance
     from onsa.tasks import Task
 
 
@@ -69,7 +69,8 @@ class Scorer:
             )
         else:
             replies = self.reply(examples, task.max_new_tokens, advance)
-        return {"scores": task.scores(replies, examples, folder), "replies": replies}
+        scores = task.scores(replies, examples, folder, advance)
+        return {"scores": scores, "replies": replies}
 
     def _score_drawn(
         self, task: Task, examples: Sequence[Example], advance: Advance, folder: Path | None
@@ -79,7 +80,7 @@ class Scorer:
         with torch.random.fork_rng():
             torch.manual_seed(DRAWN_WITH)
             replies = self.reply(rows, task.max_new_tokens, advance, **task.drawing)
-        scores = task.scores(replies, rows, folder)
+        scores = task.scores(replies, rows, folder, advance)
         starts = range(0, len(rows), task.samples)
         return {
             "scores": [task.combined(scores[at : at + task.samples]) for at in starts],
@@ -163,20 +164,20 @@ class Scorer:
             for choice in example.extra["choices"]
         ]
         rendered = [_with_reply(examples[row], choice) for row, choice in candidates]
+        told = in_pieces(advance, len(examples), len(candidates))
         # Not kept: these rows are made anew in every scoring.
-        losses = self._losses(encode_together(rendered, self.encoder))
+        losses = self._losses(encode_together(rendered, self.encoder), told)
         best = [(math.inf, "")] * len(examples)
         for (row, choice), loss in zip(candidates, losses, strict=True):
             best[row] = min(best[row], (loss, choice))
-        advance(len(examples))
         return [choice for _, choice in best]
 
-    def losses(self, examples: Sequence[Example], advance: Advance = lambda n: None) -> list[float]:
+    def losses(self, examples: Sequence[Example], advance: Advance = no_advance) -> list[float]:
         """The mean loss per reply token of each example."""
         return self._losses(self.encoder.encode_all(examples), advance)
 
     @torch.inference_mode()
-    def _losses(self, encoded: Sequence[Encoded], advance: Advance = lambda n: None) -> list[float]:
+    def _losses(self, encoded: Sequence[Encoded], advance: Advance = no_advance) -> list[float]:
         losses = [0.0] * len(encoded)
         for batch in self._batches([len(row.ids) for row in encoded]):
             ids = padded([encoded[row].ids for row in batch], self.tokenizer.pad_token_id)

@@ -45,7 +45,7 @@ def score(
     else:
         model = load_model(weights, dtype)
     scorer = Scorer(model.to(device()).eval(), encoder, training.per_device_eval_batch_size)
-    total = sum(task.samples * len(task.evaluation[:rows]) for task in tasks)
+    total = sum(_work(task, len(task.evaluation[:rows])) for task in tasks)
     folder = step.run.folder / VERDICTS
     started = time.monotonic()
     fits = scoring_fits(step.name, training)
@@ -55,6 +55,11 @@ def score(
         }
     step.note(scoring_seconds=round(time.monotonic() - started, 2))
     return found
+
+
+def _work(task: Task, rows: int) -> int:
+    """Of how many rows a person is told: those that need a reply, and those whose score costs."""
+    return task.samples * rows * (2 if task.scoring_takes_time else 1)
 
 
 def held_out_loss(

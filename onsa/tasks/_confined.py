@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 
 from onsa.errors import InputError
+from onsa.progress import Advance, no_advance
 
 CHILD = Path(__file__).with_name("_confined_child.py")
 GRACE = 5.0  # seconds beyond the limit, for starting and ending on a busy machine
@@ -57,11 +58,17 @@ class Outcome:
     confinement: str = ""
 
 
-def run_all(programs: Sequence[Program], limits: Limits) -> list[Outcome]:
+def run_all(
+    programs: Sequence[Program], limits: Limits, advance: Advance = no_advance
+) -> list[Outcome]:
     """The outcomes of programs, as many at once as there are processors."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     with ThreadPoolExecutor(max_workers=cores or 1) as pool:
-        return list(pool.map(lambda program: run_confined(program, limits), programs))
+        outcomes = []
+        for outcome in pool.map(lambda program: run_confined(program, limits), programs):
+            outcomes.append(outcome)
+            advance(1)
+        return outcomes
 
 
 def run_confined(program: Program, limits: Limits) -> Outcome:

@@ -14,6 +14,7 @@ from onsa.data.example import Example
 from onsa.data.requests import requests_of
 from onsa.errors import InputError, did_you_mean, shortened
 from onsa.metrics.intervals import Measures
+from onsa.progress import Advance
 from onsa.tasks._harness import library, quiet
 from onsa.tasks._harness_settings import (
     OF_ONE_ROW,
@@ -57,7 +58,11 @@ def chosen_metric(task: Any, wanted: str | None) -> str:
 
 
 def score_all(
-    replies: Sequence[str], examples: Sequence[Example], settings: LmEval, folder: Path | None
+    replies: Sequence[str],
+    examples: Sequence[Example],
+    settings: LmEval,
+    folder: Path | None,
+    advance: Advance,
 ) -> list[float]:
     """The chosen metric of each row."""
     metric, filtered = split_metric(settings.metric or "")

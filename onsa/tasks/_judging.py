@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,9 +24,11 @@ from onsa.errors import InputError
 from onsa.files import digest_of_json
 from onsa.metrics.agreement import agreement
 from onsa.metrics.intervals import bootstrap_intervals
+from onsa.progress import Advance, no_advance
 from onsa.tasks import Rows
 from onsa.tasks._endpoint import Endpoint, Message, checked_url, key_in
 from onsa.tasks._files import GenerationSettings, RowCount, load_files
+from onsa.tasks._local_judge import LocalJudge
 
 FILE = "verdicts.jsonl"
 ATTEMPTS = 3  # to get a verdict that can be read; after the first, drawn and not the likeliest
@@ -82,14 +84,20 @@ def load_judged(
     if settings.endpoint is None:
         folder = _existing(base_folder / Path(settings.judge_model).expanduser(), "judge_model")
         found["judge_model"] = str(folder)
+        LocalJudge(folder)  # that it cannot chat is told now, not after hours of training
     elif settings.key_variable:
         key_in(settings.key_variable)  # that it is missing is told now, not after hours of training
     rows = load_files(settings, base_folder, seed, unanswered=unanswered)
     return rows._replace(settings=settings.model_copy(update=found))
 
 
-def verdicts(questions: Sequence[Question], settings: Judged, folder: Path | None) -> list[float]:
-    """What the judge says to each question, as a number.
+def verdicts(
+    questions: Sequence[Question],
+    settings: Judged,
+    folder: Path | None,
+    advance: Advance = no_advance,
+) -> list[float]:
+    """What the judge says to each question, as a number; `advance(1)` after each of them.
 
     Raises:
         InputError: it cannot be reached, or says nothing that is a verdict.
@@ -97,9 +105,13 @@ def verdicts(questions: Sequence[Question], settings: Judged, folder: Path | Non
     judge = _judge(settings)
     kept = _Kept(folder)
     workers = settings.at_once if settings.endpoint else 1
+    found = []
     with ThreadPoolExecutor(max_workers=workers) as pool:
         try:
-            return list(pool.map(lambda question: _verdict(question, judge, kept), questions))
+            for said in pool.map(lambda question: _verdict(question, judge, kept), questions):
+                found.append(said)
+                advance(1)
+            return found
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -248,43 +260,14 @@ def _verdict(question: Question, judge: Judge, kept: _Kept) -> float:
 
 def _judge(settings: Judged) -> Judge:
     if settings.endpoint is None:
-        return f"{Path(settings.judge_model).name}", _local(settings.judge_model)
+        folder = Path(settings.judge_model)
+        local = LocalJudge(folder)
+        return folder.name, lambda messages, heat: local.ask(messages, heat, MOST_TOKENS)
     endpoint = Endpoint(
         settings.endpoint, settings.judge_model, settings.key_variable, settings.timeout_seconds
     )
     name = f"{settings.judge_model} at {settings.endpoint}"
     return name, lambda messages, heat: endpoint.ask(messages, MOST_TOKENS, heat)
-
-
-@cache
-def _local(folder: str) -> Callable[[Sequence[Message], float], str]:
-    """A model of this machine that is asked; loaded once."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()
-    if not tokenizer.chat_template:
-        raise InputError(
-            "has no chat template", where=folder, way_out="choose a judge that was tuned to chat"
-        )
-    if torch.cuda.is_available():
-        model = model.cuda()
-
-    def ask(messages: Sequence[Message], temperature: float) -> str:
-        ids = tokenizer.apply_chat_template(
-            list(messages), add_generation_prompt=True, return_tensors="pt", return_dict=True
-        ).to(model.device)
-        drawn = {"do_sample": True, "temperature": temperature} if temperature else {}
-        with torch.inference_mode(), torch.random.fork_rng():
-            torch.manual_seed(0)
-            made = model.generate(
-                **ids, max_new_tokens=MOST_TOKENS, **(drawn or {"do_sample": False})
-            )
-        answer = made[0, ids["input_ids"].shape[1] :]
-        return str(tokenizer.decode(answer, skip_special_tokens=True))
-
-    return ask
 
 
 def _existing(path: Path, key: str) -> Path:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from onsa.data.example import Example
 from onsa.metrics.intervals import Measures
 from onsa.models.head import Head
+from onsa.progress import Advance
 
 Replies = Sequence[str]
 Examples = Sequence[Example]
@@ -51,8 +52,9 @@ class Kind:
     training rows, and its replies are for people what `shown(reply, example, settings)` makes of
     them. `load(settings,
     base_folder, seed)` gives the rows; `score(reply, example, settings)` is from 0 to 1. Replies
-    that cost to score are scored together by `score_all(replies, examples, settings, folder)`,
-    where `folder` keeps what must not be asked twice; `combined(scores, settings)` makes one score
+    that cost to score are scored together by `score_all(replies, examples, settings, folder,
+    advance)`, where `folder` keeps what must not be asked twice, and `advance(n)` tells those who
+    wait of rows that are scored; `combined(scores, settings)` makes one score
     of a row's drawn replies. A kind without `score` has no reference that could be checked by it.
 
     What more a report can say of all rows together: `measures`, figures that are no mean of the
@@ -71,7 +73,7 @@ class Kind:
     mode: Mode
     score: Callable[[str, Example, Any], float] | None = None
     higher_is_better: bool = True
-    score_all: Callable[[Replies, Examples, Any, Path | None], list[float]] | None = None
+    score_all: Callable[[Replies, Examples, Any, Path | None, Advance], list[float]] | None = None
     combined: Callable[[Sequence[float], Any], float] | None = None
     measures: Callable[[Replies, Examples, Any], Measures] | None = None
     classes: Callable[[Replies, Examples, Any], tuple[list[str], list[str]]] | None = None

@@ -18,6 +18,7 @@ from onsa.data.example import Example
 from onsa.files import digest_of_json
 from onsa.metrics.intervals import Measures
 from onsa.models.head import Head
+from onsa.progress import Advance, no_advance
 from onsa.tasks._finding import find_kind
 from onsa.tasks._kind import Examples, Mode, Replies
 
@@ -111,21 +112,43 @@ class Task:
         return score(reply, example, self.settings) if is_said else 0.0
 
     def scores(
-        self, replies: Replies, examples: Examples, folder: Path | None = None
+        self,
+        replies: Replies,
+        examples: Examples,
+        folder: Path | None = None,
+        advance: Advance = no_advance,
     ) -> list[float]:
-        """The score of each reply; `folder` keeps what must not be asked twice."""
+        """The score of each reply; `folder` keeps what must not be asked twice, `advance` is called
+        where `scoring_takes_time`."""
         score_all = find_kind(self.kind).score_all
         pairs = list(zip(replies, examples, strict=True))
         if score_all is None:
             return [self.score(reply, example) for reply, example in pairs]
         said = [row for row, reply in enumerate(replies) if reply.strip()]
         found = [0.0] * len(pairs)
+        left = len(pairs)
+
+        def advanced(n: int) -> None:
+            nonlocal left
+            left -= n
+            advance(n)
+
         given = score_all(
-            [replies[row] for row in said], [examples[row] for row in said], self.settings, folder
+            [replies[row] for row in said],
+            [examples[row] for row in said],
+            self.settings,
+            folder,
+            advanced,
         )
         for row, score in zip(said, given, strict=True):
             found[row] = score
+        advance(left)  # those that needed no work
         return found
+
+    @property
+    def scoring_takes_time(self) -> bool:
+        """Whether a person waits for the scores as well as for the replies."""
+        return find_kind(self.kind).score_all is not None
 
     @property
     def samples(self) -> int:

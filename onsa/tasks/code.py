@@ -12,6 +12,7 @@ from onsa.data.example import Example
 from onsa.data.reading import named
 from onsa.errors import InputError
 from onsa.metrics.passing import pass_at_k
+from onsa.progress import Advance, no_advance
 from onsa.tasks import Kind, Rows
 from onsa.tasks._confined import Limits, Program, confinement, has_namespaces, run_all
 from onsa.tasks._fences import unfenced
@@ -76,7 +77,11 @@ def score(reply: str, example: Example, settings: Code) -> float:
 
 
 def score_all(
-    replies: Sequence[str], examples: Sequence[Example], settings: Code, folder: Path | None = None
+    replies: Sequence[str],
+    examples: Sequence[Example],
+    settings: Code,
+    folder: Path | None = None,
+    advance: Advance = no_advance,
 ) -> list[float]:
     """1 where a reply passes its row's tests, else 0."""
     limits = Limits(settings.seconds, settings.memory_mb * 2**20, namespaces=has_namespaces())
@@ -84,7 +89,7 @@ def score_all(
         Program(readings(reply, example), str(example.extra.get("tests", "")))
         for reply, example in zip(replies, examples, strict=True)
     ]
-    return [float(outcome.passed) for outcome in run_all(programs, limits)]
+    return [float(outcome.passed) for outcome in run_all(programs, limits, advance)]
 
 
 def combined(scores: Sequence[float], settings: Code) -> float:

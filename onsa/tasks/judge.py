@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from onsa.data.example import Example
+from onsa.progress import Advance
 from onsa.tasks import Kind
 from onsa.tasks._judging import (
     Judged,
@@ -37,7 +38,11 @@ class Rated(Judged):
 
 
 def score_all(
-    replies: Sequence[str], examples: Sequence[Example], settings: Rated, folder: Path | None
+    replies: Sequence[str],
+    examples: Sequence[Example],
+    settings: Rated,
+    folder: Path | None,
+    advance: Advance,
 ) -> list[float]:
     """Ratings as shares: 1 is 0, 10 is 1."""
     questions = [
@@ -46,7 +51,7 @@ def score_all(
         )
         for reply, example in zip(replies, examples, strict=True)
     ]
-    ratings = verdicts(questions, settings, folder)
+    ratings = verdicts(questions, settings, folder, advance)
     return [(rating - LOWEST) / (HIGHEST - LOWEST) for rating in ratings]
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from onsa.data.example import Example
 from onsa.metrics.text import same_text
+from onsa.progress import Advance, in_pieces
 from onsa.tasks import Kind
 from onsa.tasks._judging import (
     Judged,
@@ -39,7 +40,11 @@ class Paired(Judged):
 
 
 def score_all(
-    replies: Sequence[str], examples: Sequence[Example], settings: Paired, folder: Path | None
+    replies: Sequence[str],
+    examples: Sequence[Example],
+    settings: Paired,
+    folder: Path | None,
+    advance: Advance,
 ) -> list[float]:
     """1 where a reply is better than the row's own, 0 where it is worse, half for a tie."""
     pairs = list(zip(replies, examples, strict=True))
@@ -53,7 +58,8 @@ def score_all(
             conversation(pairs[row][1]), pairs[row][0], pairs[row][1].reply, settings
         )
     ]
-    said = verdicts(questions, settings, folder)
+    told = in_pieces(advance, len(asked), len(questions))
+    said = verdicts(questions, settings, folder, told)
     found = [TIE] * len(pairs)
     for place, row in enumerate(asked):
         found[row] = agreed(said[2 * place : 2 * place + 2])

@@ -21,6 +21,7 @@ from onsa.data.encoding import Encoder
 from onsa.evaluation.scorer import Scorer
 from onsa.files import write_beside
 from onsa.models.device import compute_dtype
+from onsa.progress import no_advance
 from onsa.recipe.training import Training
 from onsa.training.deciding import Found, decide_by, mean_scores
 from onsa.training.memory import scoring_fits
@@ -93,7 +94,7 @@ class BestState(TrainerCallback):
             self.model.eval()
             try:
                 return {
-                    task.name: self.scorer.score(task, task.evaluation, lambda n: None)
+                    task.name: self.scorer.score(task, task.evaluation, no_advance)
                     for task in self.tasks
                 }
             finally:

@@ -31,6 +31,7 @@ from onsa.isolation import Hold
 from onsa.losses import token_losses, trained_count
 from onsa.models.device import compute_dtype
 from onsa.models.saving import save_trained
+from onsa.progress import no_advance
 from onsa.recipe.training import BEST_STATE_KEYS, Training
 from onsa.training.collators import collator, weights_of_losses
 from onsa.training.flop_meter import FlopMeter
@@ -312,7 +313,7 @@ def make_trainer(
         processing_class=tokenizer,
     )
     trainer.remove_callback(PrinterCallback)
-    callback = _Callback(hold, training, lambda n: None)
+    callback = _Callback(hold, training, no_advance)
     callback.trainer = trainer
     trainer.add_callback(callback)
     trainer.onsa_callback = callback
