@@ -48,6 +48,26 @@ def test_the_figures_as_json(train: Path) -> None:
     assert facts["languages"]["rows"] == {"Japanese": 6, "Latin script": 1}
 
 
+def test_languages_are_told_in_japanese_and_labels_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Red when what the data call a label is translated because onsa knows the word."""
+    monkeypatch.chdir(tmp_path)
+    said = [
+        ("the end of the film", "rows"),
+        ("what is it that you do", "rows"),
+        ("夏が来た", "text"),
+    ]
+    path = write_rows(Path("film.jsonl"), [{"text": text, "label": label} for text, label in said])
+    ended = onsa("data", path, "--lang", "ja", "--page", "film.html")
+    page = Path("film.html").read_text(encoding="utf-8")
+    assert re.search(r"言語 +英語 +2", ended.out)
+    assert re.search(r"ラベル +rows +2 ", ended.out)
+    assert re.search(r"text +1 +33\.3%", ended.out)
+    assert "<span>日本語</span>" in page
+    assert '<span class="data">rows</span>' in page
+
+
 def test_the_table_aligns_wide_characters_and_moves_no_cursor(
     train: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,9 +74,8 @@ def _shares(facts: dict[str, Any]) -> Table:
     for name, counts in counted.items():
         total = sum(counts.values()) or 1
         for place, (each, rows) in enumerate(list(counts.items())[:MOST_LABELS]):
-            table.add_row(
-                "" if place else tell(name), tell(each), f"{rows:,}", f"{rows / total:.1%}"
-            )
+            shown = tell(each) if name == "languages" else each  # labels are the data's own words
+            table.add_row("" if place else tell(name), shown, f"{rows:,}", f"{rows / total:.1%}")
         if len(counts) > MOST_LABELS:
             rest = sum(list(counts.values())[MOST_LABELS:])
             more = f"{len(counts) - MOST_LABELS:,} more"
