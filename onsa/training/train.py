@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from onsa.tasks import Task
 
 CURVE_POINTS = 100
+COUNTED = ("trained_tokens", "processed_tokens")  # of a training's facts, what it gives back too
 
 
 def run_training(
@@ -142,22 +143,11 @@ def train(
     """
     corpus = {task.name: encoder.encode_all(task.train) for task in tasks}
     plan = make_plan(corpus, tasks, training, seed, token_budget)
-    model = load(start)
-    if training.dropout is not None:
-        set_dropout(model, training.dropout)
-    if reshape is not None:
-        torch.manual_seed(seed)  # what it adds may start at random
-        model = reshape(model)
+    model = _model(load(start), training, seed, reshape)
     if hold is not None:
         hold = without_heads(hold)
     finished = only_heads(start.float_shapes, held_heads) if held_heads else None
     held_still = _together(hold, finished) if hold_added is None else hold_added(model)
-    if training.gradient_checkpointing:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # transformers 5 is renaming it
-            model.gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": False}
-            )
     rows = [row for rows in corpus.values() for row in rows]
     fits = training_fits(step.name, training, rows, start)
     with fits, held(model, held_still) as hold_now, PeakMemory() as memory:
@@ -175,24 +165,12 @@ def train(
         with Energy(step.run.energy) as energy, noise:
             run_trainer(trainer, step, processed_tokens(plan, corpus))
         added = hold_now.prove() if hold_now and hold_added else None
-    done = plan[: trainer.state.global_step * training.gradient_accumulation_steps]
-    counted = {
-        "trained_tokens": trained_tokens(done, corpus),
-        "processed_tokens": processed_tokens(done, corpus),
-    }
     result = _keep(step, trainer, start, keep_second_moment)
     step.note(
-        **counted,
-        steps=trainer.state.global_step,
+        **_facts(trainer),
         trained_entries=trained_entries,
-        training_seconds=round(trainer.seconds, 2),
-        training_flops=trainer.flop_meter.of(padded_tokens(done, corpus, pack_length(training))),
         energy_kwh=energy.kwh,
         peak_memory_bytes=memory.bytes,
-        optimizer_bytes=trainer.optimizer_bytes,
-        rows_by_task=rows_by_task(plan),
-        lost_tokens={name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()},
-        curve=thin(trainer.curve),
     )
     if trainer.best is not None:
         step.note(best_state=trainer.best.facts())
@@ -202,7 +180,42 @@ def train(
     if finished is not None:
         proof = _require_kept(step, prove_held(start, result["weights"], finished))
         step.note(held_heads={"tasks": list(held_heads), **proof})
-    return {**result, **counted}
+    return {**result, **{key: step.facts[key] for key in COUNTED}}
+
+
+def _model(model: Any, training: Training, seed: int, reshape: Callable[[Any], Any] | None) -> Any:
+    """The loaded model as it is trained."""
+    if training.dropout is not None:
+        set_dropout(model, training.dropout)
+    if reshape is not None:
+        torch.manual_seed(seed)  # what it adds may start at random
+        model = reshape(model)
+    if training.gradient_checkpointing:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # transformers 5 is renaming it
+            model.gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
+    return model
+
+
+def _facts(trainer: PlannedTrainer) -> dict[str, Any]:
+    """What a training was of, took, and showed on the way."""
+    plan, corpus, training = trainer.plan, trainer.corpus, trainer.training
+    done = plan[: trainer.state.global_step * training.gradient_accumulation_steps]
+    return {
+        "trained_tokens": trained_tokens(done, corpus),
+        "processed_tokens": processed_tokens(done, corpus),
+        "steps": trainer.state.global_step,
+        "training_seconds": round(trainer.seconds, 2),
+        "training_flops": trainer.flop_meter.of(padded_tokens(done, corpus, pack_length(training))),
+        "optimizer_bytes": trainer.optimizer_bytes,
+        "rows_by_task": rows_by_task(plan),
+        "lost_tokens": {
+            name: sum(row.lost_tokens for row in rows) for name, rows in corpus.items()
+        },
+        "curve": thin(trainer.curve),
+    }
 
 
 def _together(one: ParameterMask | None, other: ParameterMask | None) -> ParameterMask | None:

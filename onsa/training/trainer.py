@@ -56,6 +56,7 @@ class PlannedTrainer(Trainer):
         *,
         plan: Plan,
         corpus: dict[str, list[Encoded]],
+        training: Training,
         step: Step,
         start: Weights,
         rate_of: RateOf | None,
@@ -68,6 +69,7 @@ class PlannedTrainer(Trainer):
         self.rate_of = rate_of
         self.plan = plan
         self.corpus = corpus
+        self.training = training
         self.step_name = step.name
         self.last_good = step.folder / "last_good"
         self.curve: dict[str, list[tuple[int, float, int]]] = {name: [] for name in corpus}
@@ -304,6 +306,7 @@ def make_trainer(
     trainer = PlannedTrainer(
         plan=plan,
         corpus=corpus,
+        training=training,
         step=step,
         start=start,
         rate_of=rate_of,
