@@ -1,7 +1,8 @@
 """Every public data set is read by its own files; `docs/data.md` says how, and is kept true.
 
 `python -m tests.test_data_sets` writes the tables of that page anew: what the sets are, and what
-`onsa data` finds in them. Of the latter the tests check what is cheap: lengths, repeats, conflicts.
+`onsa data` finds in them. Of the latter the tests check all in small sets, in others what is cheap:
+lengths, repeats, conflicts.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "data.md"
 START, END = "<!-- the table: written by tests/test_data_sets.py -->", "<!-- end of the table -->"
 FOUND_START = "<!-- what was found: written by tests/test_data_sets.py -->"
 FOUND_END = "<!-- end of what was found -->"
+MOST_ROWS_LOOKED_AT = 2_500  # for everything, by a test; of larger sets what is cheap
 
 
 class DataSet(NamedTuple):
@@ -380,6 +382,19 @@ def page_lines() -> dict[str, list[str]]:
 
 def test_the_page_says_of_each_set_what_was_found() -> None:
     assert list(page_lines()) == [data_set.path for data_set in DATA_SETS]
+
+
+def is_small(data_set: DataSet) -> bool:
+    rows = {each.path: each.rows for each in DATA_SETS}
+    return data_set.rows + rows.get(TRAINED.get(data_set.path, ""), 0) <= MOST_ROWS_LOOKED_AT
+
+
+@needs_shared_data
+@pytest.mark.parametrize("data_set", [*filter(is_small, DATA_SETS)], ids=lambda each: each.path)
+def test_all_that_is_found_in_small_sets_is_what_the_page_says(data_set: DataSet) -> None:
+    """Near repeats, what is on both sides, odd characters and personal data among it."""
+    _, longest, found = (cell.strip() for cell in found_line(data_set).strip("| \n").split(" | "))
+    assert [longest, found] == page_lines()[data_set.path]
 
 
 # --- the page ----------------------------------------------------------------------------------
