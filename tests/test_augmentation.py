@@ -398,7 +398,7 @@ def test_what_a_model_says_does_not_hang_on_the_batch(tiny_model: Any) -> None:
 
     setting = all_edits()["paraphrase"].type(model=str(tiny_model()), max_new_tokens=12)
     speaker = Speaker(setting, Path())
-    speaker.ends = []  # never ends: all twelve tokens are compared
+    speaker.chat.ends = []  # never ends: all twelve tokens are compared
     prompts, seeds = ["say it", "say the word again and again", "x"], [5, 6, 7]
     with_all = speaker._made(prompts, seeds)
     pairs = zip(prompts, seeds, strict=True)

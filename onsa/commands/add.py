@@ -134,7 +134,7 @@ def _add(
     if settings.core_share or not cores:
         cores = {"earlier": _core(run, f"{name}/earlier", state.base, state.weights, settings)}
     held = _held(run, cores, settings)
-    ends = _train(run, name, state, new, replayed, held)
+    ends = _train(run, name, state, settings, new, replayed, held)
     run.tasks = [*state.tasks, *new]
     scores = {
         label: run_scoring(
@@ -174,12 +174,12 @@ def _train(
     run: Run,
     name: str,
     state: State,
+    settings: Addition,
     new: list[Task],
     replayed: list[Task],
     held: ParameterMask | None,
 ) -> dict[str, Weights]:
     """What is compared: the weights as they were, trained on with cores held, and without."""
-    settings = Addition(**run.recipe.settings)
     run.progress.expect(_tokens_to_train(run, settings, new, replayed))
     run.path = "held"
     finished = [task.name for task in state.tasks if task.head is not None]

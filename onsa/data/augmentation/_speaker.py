@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from onsa.data.augmentation.paraphrase import Paraphrase
-from onsa.data.rendering import end_tokens, render
+from onsa.data.chat_model import ChatModel
+from onsa.data.rendering import render
 from onsa.models.base_model import find_model
-from onsa.models.device import compute_dtype, device
-from onsa.models.loading import load_model
-from onsa.models.positions import positions_of
 from onsa.models.tokenizer import PLAIN_TEMPLATE, load_tokenizer
 from onsa.weights import Weights
 
@@ -21,22 +17,18 @@ HERE = "{text}"  # in a prompt
 
 
 class Speaker:
-    """A model that is asked in batches; it is loaded when it is asked first."""
+    """Asks a model for other words, text by text or from one language into another and back."""
 
     def __init__(self, setting: Paraphrase, base_folder: Path) -> None:
         self.setting = setting
-        self.weights = Weights(find_model(setting.model, base_folder))
+        weights = Weights(find_model(setting.model, base_folder))
         template = PLAIN_TEMPLATE if setting.chat_template else None
-        self.tokenizer = load_tokenizer(self.weights.folder, template)
-        self.ends = sorted(end_tokens(self.tokenizer))
+        self.tokenizer = load_tokenizer(weights.folder, template)
+        self.chat = ChatModel(weights, self.tokenizer)
 
     @property
     def digest(self) -> str:
-        return self.weights.digest
-
-    @cached_property
-    def model(self) -> Any:
-        return load_model(self.weights, compute_dtype("auto")).to(device()).eval()
+        return self.chat.weights.digest
 
     def say(self, texts: list[str], seeds: list[int]) -> list[str | None]:
         """The reply to the last prompt for each text; None where one did not come to its end."""
@@ -54,31 +46,17 @@ class Speaker:
     def _replies(self, prompts: list[str], seeds: list[int]) -> list[str | None]:
         made = self._made(prompts, seeds)
         texts = self.tokenizer.batch_decode(made, skip_special_tokens=True)
-        ended = [any(token in self.ends for token in reply) for reply in made]
+        ended = [any(token in self.chat.ends for token in reply) for reply in made]
         pairs = zip(texts, ended, strict=True)
         return [text.strip() or None if whole else None for text, whole in pairs]
 
-    @torch.inference_mode()
     def _made(self, prompts: list[str], seeds: list[int]) -> list[list[int]]:
         """The tokens that the model puts behind each prompt."""
         turns = [render([{"role": "user", "content": p}], self.tokenizer, True) for p in prompts]
-        inputs = self.tokenizer(
-            turns, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt"
-        ).to(self.model.device)
-        ids, mask = inputs["input_ids"], inputs["attention_mask"]
-        made = self.model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            **positions_of(self.model.config, ids, mask),
-            logits_processor=[_OwnChance(seeds, self.setting.temperature)],
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=self.setting.max_new_tokens,
-            eos_token_id=self.ends or None,
-            pad_token_id=self.tokenizer.pad_token_id,
+        chance = _OwnChance(seeds, self.setting.temperature)
+        return self.chat.replies(
+            turns, self.setting.max_new_tokens, logits_processor=[chance], do_sample=False
         )
-        replies: list[list[int]] = made[:, ids.shape[1] :].tolist()
-        return replies
 
 
 class _OwnChance:
